@@ -23,7 +23,7 @@ import construct
 if TYPE_CHECKING:
     import numpy as np
 
-_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_CODES = {1: "B", 2: "H", 4: "L", 8: "Q"}
 
 
 class Record:
