@@ -1,14 +1,14 @@
 """Which byte of an MFS bitmap holds bit n (specification: file systems, 1.5).
 
-Within a byte, bit n is always `1 << n % 8`. Little-endian volumes keep the bytes in order. Volumes of big-endian
-machines were written in words of 16 bits (68000 MINIX, Linux on m68k) or 32 bits (MINIX 3's own conversion), with
-the bytes of a word reversed. So a bit's byte is ``n // 8`` with its lowest one or two bits flipped, which is all
-that `BitOrder` holds.
+Within a byte, bit n is always `1 << n % 8`. Little-endian volumes keep the bytes in order. Volumes of
+big-endian machines were written in words of 16 bits (68000 MINIX, Linux on m68k) or 32 bits (MINIX 3's own
+conversion), with the bytes of a word reversed. So a bit's byte is ``n // 8`` with its lowest one or two
+bits flipped, which is all that `BitOrder` holds.
 
-Nothing on the volume names the order. Bits 0 (reserved) and 1 (first inode, first data zone) of both maps are
-always set, which `candidates` looks for; where a dense map leaves more than one order, `best` takes the one that
-agrees with the inodes in use. Whole maps are converted by `to_bits` and `from_bits`; lengths are multiples of 4
-bytes, as blocks are.
+Nothing on the volume names the order. Bits 0 (reserved) and 1 (first inode, first data zone) of both maps
+are always set, which `candidates` looks for; where a dense map leaves more than one order, `best` takes the
+one that agrees with the inodes in use. Whole maps are converted by `to_bits` and `from_bits`; lengths are
+multiples of 4 bytes, as blocks are.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def byte_index(order: BitOrder, bit: int) -> int:
 def candidates(head: bytes | memoryview, swapped: bool) -> tuple[BitOrder, ...]:
     """The orders that the first 4 bytes of a map allow, best first; never empty.
 
-    A little-endian volume has one. If a damaged map shows none, a big-endian volume is taken for a genuine one.
+    A little-endian volume has one. If a damaged map shows none, a big-endian volume is taken for a genuine
+    one.
     """
     if not swapped:
         return (BitOrder.LE,)
