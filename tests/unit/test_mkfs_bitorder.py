@@ -24,6 +24,7 @@ def test_conversion_agrees_with_single_bits(order: BitOrder, padding: bool, coun
         expected = bool(bits[bit]) if bit < count else padding
         assert bool(data[byte_index(order, bit)] >> bit % 8 & 1) == expected
     assert (to_bits(data, order, count) == bits).all()
+    assert order.physical(order.logical(data)) == data
 
 
 @pytest.mark.parametrize("order", BitOrder)

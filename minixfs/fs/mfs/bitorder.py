@@ -28,6 +28,18 @@ class BitOrder(IntEnum):
     BE16 = 1
     BE32 = 3
 
+    def logical(self, data: bytes | bytearray | memoryview) -> bytearray:
+        """A copy of map bytes in disk order, put in bit order."""
+        octets = bytearray(data)
+        width = self + 1
+        if width > 1:
+            for lane in range(width):
+                octets[lane::width] = data[width - 1 - lane :: width]
+        return octets
+
+    physical = logical
+    """The way back: map bytes in bit order, put in disk order."""
+
 
 PREFERENCE = (BitOrder.BE16, BitOrder.BE32, BitOrder.LE)
 """For big-endian volumes: what genuine 68000 systems wrote comes first."""
@@ -67,7 +79,7 @@ def to_bits(data: bytes | memoryview, order: BitOrder, count: int) -> NDArray[np
     """The first `count` bits of a map as booleans."""
     import numpy as np
 
-    octets = _reorder(np.frombuffer(data, np.uint8), order)
+    octets = np.frombuffer(order.logical(data), np.uint8)
     return np.unpackbits(octets, count=count, bitorder="little").view(np.bool_)
 
 
@@ -80,13 +92,4 @@ def from_bits(bits: NDArray[np.bool_], order: BitOrder, size: int, padding: bool
     octets[: len(packed)] = packed
     if padding and len(bits) % 8:
         octets[len(packed) - 1] |= 0xFF << len(bits) % 8 & 0xFF
-    return _reorder(octets, order).tobytes()
-
-
-def _reorder(octets: NDArray[np.uint8], order: BitOrder) -> NDArray[np.uint8]:
-    """Bytes in bit order from bytes in disk order, and back."""
-    import numpy as np
-
-    if order is BitOrder.LE:
-        return octets
-    return octets.view(np.uint16 if order is BitOrder.BE16 else np.uint32).byteswap().view(np.uint8)
+    return bytes(order.physical(octets.tobytes()))
