@@ -1,0 +1,196 @@
+"""Image files and real block devices of the host, through the host's page cache.
+
+`ImageDevice(path)` opens one; it takes no lock (`open.open_device` does). The image is never mapped: a full
+host disk or a truncated image must be an error of one request, not SIGBUS. Who waits where:
+
+* a read first tries ``RWF_NOWAIT``: what the host has in memory comes at once, only the rest is offloaded;
+* a write goes to the host's page cache, in place, so that writes are stored in the order they were made in;
+* a flush, the only slow part of writing, is offloaded.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from minixfs.errors import DeviceError
+from minixfs.hw.blockdev.device import BlockDevice, Buffer, Data, clip_buffers
+from minixfs.hw.runtime import INLINE, Runtime
+
+IOV_MAX = os.sysconf("SC_IOV_MAX")
+
+_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # <linux/falloc.h>
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class ImageDevice(BlockDevice):
+    """An open image file or block device, with any offset and length (`sector_size` 1).
+
+    Raises DeviceError with the host's errno when it cannot be opened: EISDIR, ENOTBLK for what is neither a
+    file nor a block device, EBUSY for a block device that is mounted (only when opened for writing).
+    """
+
+    host_cached = True
+
+    def __init__(
+        self, path: str | os.PathLike[str], read_only: bool = False, runtime: Runtime = INLINE
+    ) -> None:
+        self.name = os.fspath(path)
+        self.read_only = read_only
+        self.runtime = runtime
+        self._fd = -1
+        try:
+            mode = os.stat(path).st_mode  # before the open, which waits for ever on a named pipe
+            if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
+                kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.ENOTBLK
+                raise OSError(kind, os.strerror(kind))
+            exclusive = os.O_EXCL if stat.S_ISBLK(mode) and not read_only else 0
+            self._fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | exclusive)
+            self.size = os.lseek(self._fd, 0, os.SEEK_END)
+        except OSError as error:
+            self.close()
+            raise DeviceError(error.errno, f"{self.name}: {error.strerror}") from error
+        self._has_nowait = True  # until the host's file system says otherwise
+        self._has_holes = stat.S_ISREG(mode)
+        self._lost: OSError | None = None
+
+    def fileno(self) -> int:
+        """The open file, for locks and ioctls."""
+        return self._fd
+
+    def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int | None:
+        wanted = sum(map(len, buffers))
+        length = self.clip(offset, wanted)
+        if length == 0:
+            return 0
+        if not self._has_nowait:
+            return None
+        views = buffers if length == wanted else clip_buffers(buffers, length)
+        try:
+            moved = _move(os.preadv, self._fd, views, offset, length, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                return None
+            if error.errno in _UNSUPPORTED:
+                self._has_nowait = False
+                return None
+            raise self._failure("read", offset, length, error) from error
+        return moved if moved == length else None
+
+    async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
+        moved = self.try_read(offset, buffers)
+        if moved is not None:
+            return moved
+        length = self.clip(offset, sum(map(len, buffers)))
+        views = clip_buffers(buffers, length)
+        try:
+            moved = await self.runtime.offload(_move, os.preadv, self._fd, views, offset, length, 0)
+            if moved < length:
+                raise OSError(errno.EIO, "the image has become shorter than it was when it was opened")
+        except OSError as error:
+            raise self._failure("read", offset, length, error) from error
+        return moved
+
+    async def write(self, offset: int, buffers: Sequence[Data]) -> int:
+        self.check_writable()
+        wanted = sum(map(len, buffers))
+        length = self.clip(offset, wanted)
+        if length == 0:
+            return 0
+        views = buffers if length == wanted else clip_buffers(buffers, length)
+        try:
+            moved = _move(os.pwritev, self._fd, views, offset, length, 0)
+            if moved < length:
+                raise OSError(errno.EIO, "the host stored only a part")
+        except OSError as error:
+            raise self._failure("write", offset, length, error) from error
+        return moved
+
+    async def flush(self) -> None:
+        """Durability barrier. Once it has failed it fails for good: the host drops what it could not store
+        and reports that only once, so a later success would promise data that is lost."""
+        if self.read_only:
+            return
+        try:
+            if self._lost is None:
+                await self.runtime.offload(os.fdatasync, self._fd)
+        except OSError as error:
+            self._lost = error
+        if self._lost is not None:
+            lost = self._lost
+            raise DeviceError(lost.errno, f"{self.name}: flush: {lost.strerror}") from lost
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Give the range back to the host as a hole. Done in place: offloaded, it could hit a later write."""
+        self.check_writable()
+        length = self.clip(offset, length)
+        if not self._has_holes or length == 0:
+            return
+        try:
+            _punch_hole(self._fd, offset, length)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise self._failure("discard", offset, length, error) from error
+            self._has_holes = False
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _failure(self, action: str, offset: int, length: int, error: OSError) -> DeviceError:
+        message = f"{self.name}: {action} of {length} bytes at {offset}: {error.strerror}"
+        return DeviceError(error.errno, message)
+
+
+def _move(
+    call: Callable[[int, Any, int, int], int],
+    fd: int,
+    buffers: Sequence[Data],
+    offset: int,
+    length: int,
+    flags: int,
+) -> int:
+    """Move `buffers`, `length` bytes in all, by preadv or pwritev; return less only where the file ends."""
+    views: list[Data] = [buffer for buffer in buffers if len(buffer)]
+    done = 0
+    while True:
+        moved = call(fd, views[:IOV_MAX], offset + done, flags)
+        done += moved
+        if done == length or moved == 0:
+            return done
+        views = _after(views, moved)
+
+
+def _after(views: list[Data], moved: int) -> list[Data]:
+    """`views` without their first `moved` bytes."""
+    for index, view in enumerate(views):
+        if moved < len(view):
+            return [memoryview(view)[moved:], *views[index + 1 :]]
+        moved -= len(view)
+    return []
+
+
+@cache
+def _fallocate() -> Callable[[int, int, int, int], int]:
+    import ctypes  # slow to load, and few programs discard
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    # glibc has the 64-bit offsets under a name of their own, musl has no others
+    function = getattr(libc, "fallocate64", None) or libc.fallocate
+    function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+    def fallocate(fd: int, mode: int, offset: int, length: int) -> int:
+        return ctypes.get_errno() if function(fd, mode, offset, length) else 0
+
+    return fallocate
+
+
+def _punch_hole(fd: int, offset: int, length: int) -> None:
+    while number := _fallocate()(fd, _PUNCH_HOLE_KEEP_SIZE, offset, length):
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))

@@ -1,0 +1,308 @@
+"""Image files: transfers, who waits, and what the host's failures become."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minixfs.errors import DeviceError, InvalidArgument, ReadOnly
+from minixfs.hw.blockdev import image as image_module
+from minixfs.hw.blockdev.image import ImageDevice
+from minixfs.hw.runtime import INLINE, run
+
+CONTENT = bytes(range(256)) * 64
+
+
+class CountingRuntime:
+    """Runs in place, and remembers what was offloaded."""
+
+    def __init__(self) -> None:
+        self.offloaded: list[Any] = []
+
+    event = staticmethod(INLINE.event)
+
+    async def offload(self, function: Callable[..., Any], *args: Any) -> Any:
+        self.offloaded.append(function)
+        return function(*args)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "disk.img"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+def runtime() -> CountingRuntime:
+    return CountingRuntime()
+
+
+@pytest.fixture
+def device(path: Path, runtime: CountingRuntime) -> Iterator[ImageDevice]:
+    device = ImageDevice(path, runtime=runtime)
+    yield device
+    device.close()
+
+
+def failing(number: int) -> Callable[..., int]:
+    def call(*_: Any) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def test_attributes(device: ImageDevice, path: Path) -> None:
+    assert (device.size, device.sector_size, device.host_cached) == (len(CONTENT), 1, True)
+    assert device.name == str(path)
+
+
+def test_scattered_read_and_write_of_any_alignment(device: ImageDevice, path: Path) -> None:
+    assert run(device.write(3, [b"one", bytearray(b"two"), memoryview(b"-three-")[1:6]])) == 11
+    parts = [bytearray(2), bytearray(0), bytearray(9)]
+    assert run(device.read(3, [memoryview(part) for part in parts])) == 11
+    assert b"".join(parts) == b"onetwothree"
+    assert path.read_bytes() == CONTENT[:3] + b"onetwothree" + CONTENT[14:]
+
+
+def test_transfers_are_cut_at_the_end(device: ImageDevice, path: Path) -> None:
+    buffers = [bytearray(b"....") for _ in range(3)]
+    assert run(device.read(device.size - 6, buffers)) == 6
+    assert b"".join(buffers) == CONTENT[-6:] + b"......"
+    assert run(device.write(device.size - 2, [b"abcd"])) == 2
+    for offset in (device.size, device.size + 1, 2**63, 2**64):
+        assert run(device.read(offset, buffers)) == 0
+        assert device.try_read(offset, buffers) == 0
+        assert run(device.write(offset, [b"abcd"])) == 0
+    assert path.read_bytes() == CONTENT[:-2] + b"ab"
+    with pytest.raises(InvalidArgument):
+        run(device.read(-1, buffers))
+
+
+def test_cached_data_needs_no_thread(device: ImageDevice, runtime: CountingRuntime) -> None:
+    run(device.write(0, [CONTENT]))  # now the host has it in memory
+    buffer = bytearray(100)
+    moved = device.try_read(50, [buffer])
+    if moved is None:
+        pytest.skip("the host's file system here has no RWF_NOWAIT")
+    assert moved == 100
+    assert bytes(buffer) == CONTENT[50:150]
+    assert run(device.read(50, [buffer])) == 100
+    assert runtime.offloaded == []
+
+
+def test_data_not_at_hand_comes_from_a_thread(
+    device: ImageDevice, runtime: CountingRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.preadv
+
+    def uncached(fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
+        if flags & os.RWF_NOWAIT:
+            raise BlockingIOError(errno.EAGAIN, "not now")
+        return real(fd, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", uncached)
+    buffer = bytearray(10)
+    assert device.try_read(5, [buffer]) is None
+    assert run(device.read(5, [buffer])) == 10
+    assert bytes(buffer) == CONTENT[5:15]
+    assert len(runtime.offloaded) == 1
+
+
+def test_partly_cached_data_comes_from_a_thread(
+    device: ImageDevice, runtime: CountingRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first page is at hand, the rest is not: no part of it counts as read."""
+    real = os.preadv
+
+    def half_cached(fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
+        if not flags & os.RWF_NOWAIT:
+            return real(fd, buffers, offset, flags)
+        if offset >= 4096:
+            raise BlockingIOError(errno.EAGAIN, "not now")
+        return real(fd, [memoryview(buffers[0])[: 4096 - offset]], offset)
+
+    monkeypatch.setattr(os, "preadv", half_cached)
+    buffer = bytearray(8192)
+    assert device.try_read(0, [buffer]) is None
+    assert run(device.read(0, [buffer])) == 8192
+    assert bytes(buffer) == CONTENT[:8192]
+    assert len(runtime.offloaded) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_host_without_nowait_is_asked_once(
+    device: ImageDevice, runtime: CountingRuntime, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    real = os.preadv
+    asked = []
+
+    def unsupported(fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
+        if flags & os.RWF_NOWAIT:
+            asked.append(offset)
+            raise OSError(number, os.strerror(number))
+        return real(fd, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", unsupported)
+    for _ in range(3):
+        buffer = bytearray(10)
+        assert run(device.read(0, [buffer])) == 10
+        assert bytes(buffer) == CONTENT[:10]
+    assert len(asked) == 1
+    assert len(runtime.offloaded) == 3
+
+
+@pytest.mark.parametrize("step", [1, 7, 100])
+def test_short_transfers_of_the_host_are_continued(
+    device: ImageDevice, path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    real_read, real_write = os.preadv, os.pwritev
+
+    def short_read(fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
+        return real_read(fd, [memoryview(buffers[0])[:step]], offset, flags)
+
+    def short_write(fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
+        return real_write(fd, [memoryview(buffers[0])[:step]], offset, flags)
+
+    monkeypatch.setattr(os, "preadv", short_read)
+    monkeypatch.setattr(os, "pwritev", short_write)
+    data = os.urandom(300)
+    assert run(device.write(11, [data[:90], data[90:91], data[91:]])) == 300
+    buffers = [bytearray(10), bytearray(190), bytearray(100)]
+    assert run(device.read(11, buffers)) == 300
+    assert b"".join(buffers) == data
+
+
+def test_more_buffers_than_one_system_call_takes(device: ImageDevice) -> None:
+    pieces = [bytes([i % 251]) * 3 for i in range(image_module.IOV_MAX * 2 + 5)]
+    total = 3 * len(pieces)
+    assert run(device.write(1, pieces)) == total
+    buffers = [bytearray(3) for _ in pieces]
+    assert run(device.read(1, buffers)) == total
+    assert b"".join(buffers) == b"".join(pieces)
+
+
+def test_an_image_cut_below_us_gives_eio(device: ImageDevice, path: Path) -> None:
+    os.truncate(path, 1000)
+    buffer = bytearray(100)
+    assert run(device.read(900, [buffer])) == 100
+    assert device.try_read(950, [buffer]) is None
+    with pytest.raises(DeviceError, match=r"disk\.img: read of 100 bytes at 950: .*shorter") as caught:
+        run(device.read(950, [buffer]))
+    assert caught.value.errno == errno.EIO
+
+
+def test_errors_of_the_host_keep_their_number(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pwritev", failing(errno.ENOSPC))
+    with pytest.raises(DeviceError, match=r"disk\.img: write of 4 bytes at 8: No space") as caught:
+        run(device.write(8, [b"data"]))
+    assert caught.value.errno == errno.ENOSPC
+    monkeypatch.setattr(os, "preadv", failing(errno.EIO))
+    for attempt in (lambda: device.try_read(0, [bytearray(1)]), lambda: run(device.read(0, [bytearray(1)]))):
+        with pytest.raises(DeviceError) as caught:
+            attempt()
+        assert caught.value.errno == errno.EIO
+
+
+def test_a_full_host_after_a_part_is_an_error(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pwritev", lambda *_: 0)
+    with pytest.raises(DeviceError, match="only a part"):
+        run(device.write(0, [b"data"]))
+
+
+def test_flush_is_an_offloaded_fdatasync(
+    path: Path, runtime: CountingRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    device = ImageDevice(path, runtime=runtime)
+    run(device.flush())
+    assert synced == [device.fileno()]
+    assert runtime.offloaded == [os.fdatasync]
+    device.close()
+
+
+def test_a_failed_flush_stays_failed(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host reports a lost write once; a later flush must not claim that it is stored."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", failing(errno.EIO))
+        with pytest.raises(DeviceError, match="flush"):
+            run(device.flush())
+    with pytest.raises(DeviceError) as caught:
+        run(device.flush())
+    assert caught.value.errno == errno.EIO
+
+
+def test_read_only(path: Path) -> None:
+    device = ImageDevice(path, read_only=True)
+    with pytest.raises(ReadOnly):
+        run(device.write(0, [b"x"]))
+    with pytest.raises(ReadOnly):
+        run(device.discard(0, 1))
+    run(device.flush())
+    assert run(device.read(0, [bytearray(4)])) == 4
+    device.close()
+    assert path.read_bytes() == CONTENT
+
+
+def test_discard_makes_a_hole_and_keeps_the_size(tmp_path: Path) -> None:
+    path = tmp_path / "big.img"
+    path.write_bytes(b"x" * (1 << 20))
+    device = ImageDevice(path)
+    run(device.flush())
+    before = os.stat(path).st_blocks
+    run(device.discard(1 << 19, 1 << 30))
+    assert os.stat(path).st_size == 1 << 20
+    assert os.stat(path).st_blocks < before
+    buffer = bytearray(b"." * 8)
+    run(device.read((1 << 19) - 4, [buffer]))
+    assert bytes(buffer) == b"xxxx\0\0\0\0"
+    device.close()
+
+
+def test_a_host_without_holes_ignores_discard(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def unsupported(*args: int) -> int:
+        calls.append(args)
+        return errno.EOPNOTSUPP
+
+    monkeypatch.setattr(image_module, "_fallocate", lambda: unsupported)
+    run(device.discard(0, 4096))
+    run(device.discard(0, 4096))
+    assert len(calls) == 1
+
+
+def test_a_failed_discard_is_an_error(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([errno.EINTR, errno.EIO])
+    monkeypatch.setattr(image_module, "_fallocate", lambda: lambda *_: next(answers))
+    with pytest.raises(DeviceError, match="discard of 4096 bytes at 0") as caught:
+        run(device.discard(0, 4096))
+    assert caught.value.errno == errno.EIO  # an interruption is not a failure
+
+
+def test_closing_twice_is_allowed(device: ImageDevice) -> None:
+    fd = device.fileno()
+    device.close()
+    device.close()
+    with pytest.raises(OSError):
+        os.fstat(fd)
+
+
+@pytest.mark.parametrize(
+    ("make", "number"), [("missing", errno.ENOENT), ("dir", errno.EISDIR), ("fifo", errno.ENOTBLK)]
+)
+def test_what_cannot_be_opened(tmp_path: Path, make: str, number: int) -> None:
+    path = tmp_path / "x"
+    if make == "dir":
+        path.mkdir()
+    elif make == "fifo":
+        os.mkfifo(path)
+    with pytest.raises(DeviceError) as caught:
+        ImageDevice(path)
+    assert caught.value.errno == number
