@@ -104,8 +104,9 @@ DIRENT_60 = Record(Struct("d_ino" / Int32ul, "d_name" / Bytes(60)))
 class Variant:
     """What sets one of the six formats apart.
 
-    `magic_offset` is relative to the superblock. `link_max` is our limit on hard links (V1 counts in 8 bits). `zone_size`
-    is the size of a zone pointer in bytes. `levels` counts the indirection levels that an inode has room for.
+    `magic_offset` is relative to the superblock. `link_max` is our limit on hard links (V1 counts in 8 bits).
+    `zone_size` is the size of a zone pointer in bytes. `levels` counts the indirection levels that an inode has
+    room for.
     """
 
     name: str

@@ -25,8 +25,8 @@ def blocks_for(items: int, per_block: int) -> int:
 class Superblock:
     """One volume's parameters. Counts are of inodes, zones or blocks; sizes are bytes.
 
-    `zones` is the volume size in zones, counted from byte 0. `state` and `flags` are the Linux and the MINIX clean mark;
-    a variant has one of them. `swapped` says that integers are big-endian on disk.
+    `zones` is the volume size in zones, counted from byte 0. `state` and `flags` are the Linux and the MINIX clean
+    mark; a variant has one of them. `swapped` says that integers are big-endian on disk.
     """
 
     variant: Variant
@@ -43,7 +43,7 @@ class Superblock:
     state: int
     raw: bytes
 
-    # ---- derived geometry -------------------------------------------------------------------------------------
+    # ---- derived geometry ------------------------------------------------------------------------------------------
 
     @property
     def order(self) -> str:
@@ -124,7 +124,7 @@ class Superblock:
         else:
             self.flags = self.flags & ~layout.FLAG_CLEAN | (layout.FLAG_CLEAN if clean else 0)
 
-    # ---- bytes ------------------------------------------------------------------------------------------------
+    # ---- bytes -----------------------------------------------------------------------------------------------------
 
     @classmethod
     def parse(cls, raw: bytes) -> Superblock:
@@ -171,7 +171,7 @@ class Superblock:
         packed = record.struct.pack(*(fields[name] for name in record.fields))
         return packed + self.raw[len(packed) :]
 
-    # ---- the gate in front of a mount -------------------------------------------------------------------------
+    # ---- the gate in front of a mount ------------------------------------------------------------------------------
 
     def validate(self, device_size: int, read_only: bool) -> None:
         """Raise `BadSuperblock` or `Unsupported` for a volume that must not be mounted.

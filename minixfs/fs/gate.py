@@ -1,0 +1,63 @@
+"""The gate of a file server: any number of readers, or one modifier.
+
+Entering an open gate does not suspend. Whoever finds it closed queues, first come first served, so that a stream of
+readers cannot keep a modifier out. Below the gate a modifier may therefore suspend (in the device) without anybody
+seeing its work half done, and readers may suspend without the ground moving.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from minixfs.hw.runtime import Event, Runtime
+
+
+class Gate:
+    """State: `_readers` inside, or `_modifier` inside, or empty; `_queue` holds who waits, with what they wait for."""
+
+    __slots__ = ("_modifier", "_queue", "_readers", "_runtime")
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._readers = 0
+        self._modifier = False
+        self._queue: deque[tuple[Event, bool]] = deque()
+
+    async def enter(self, modifier: bool) -> None:
+        if not self._queue and not self._modifier and not (modifier and self._readers):
+            self._admit(modifier)
+            return
+        ticket = (self._runtime.event(), modifier)
+        self._queue.append(ticket)
+        try:
+            await ticket[0].wait()
+        except BaseException:
+            if ticket in self._queue:
+                self._queue.remove(ticket)
+                self._next()
+            else:  # admitted and cancelled at once
+                self.leave(modifier)
+            raise
+
+    def leave(self, modifier: bool) -> None:
+        if modifier:
+            self._modifier = False
+        else:
+            self._readers -= 1
+        if self._queue:
+            self._next()
+
+    def _admit(self, modifier: bool) -> None:
+        if modifier:
+            self._modifier = True
+        else:
+            self._readers += 1
+
+    def _next(self) -> None:
+        while self._queue and not self._modifier:
+            event, modifier = self._queue[0]
+            if modifier and self._readers:
+                return
+            self._queue.popleft()
+            self._admit(modifier)
+            event.set()

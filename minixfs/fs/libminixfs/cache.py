@@ -1,0 +1,483 @@
+"""The primary block cache of one device (MINIX libminixfs), on VM's pages.
+
+    buf = cache.get_cached(block) or await cache.get(block)      use buf.data ... cache.put(buf)
+    with await cache.get(block) as buf: ...                      the same, safe against exceptions
+
+`get` is MINIX's NORMAL mode, `get_cached` its PEEK (never reads, never evicts), `get(read=False)` its NO_READ (the
+caller overwrites everything) and `prefetch` its PREFETCH with the scattered read that follows. A buffer is *in use*
+between get and put and stays where it is; the file server touches nothing of it but `data`, through `mark_dirty` for
+changes. Nothing is written at put time: dirty buffers wait for `flush`.
+
+Write order. Every dirty buffer has an `Order`, and `flush` writes in that order, sorted and in long runs inside
+each class, so that a crash between any two device writes leaves an image that a checker repairs without losing a
+synced file: data, bitmaps, indirect blocks from the leaves up, inodes, directories. Among directory blocks
+`write_first` adds single constraints (a renamed file must appear under its new name before the old one goes).
+
+Life of a buffer: absent -> loading (nobody else sees it; `_loading` makes a second reader wait) -> in use <-> idle.
+Idle clean buffers are on the LRU list and may be evicted; idle dirty ones are not on it until they are written.
+Evicted buffers leave their pages registered with VM, from where they come back without device I/O.
+
+Invariants (`check`): a buffer is on the LRU list iff it is idle and clean; `dirty` holds exactly the dirty buffers;
+buffers that VM knows are whole pages; there are at most `capacity` buffers unless more are in use or dirty at once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from types import TracebackType
+
+from minixfs.errors import DeviceError, NoSpace
+from minixfs.fs.libminixfs import heuristic
+from minixfs.hw.blockdev.device import BlockDevice
+from minixfs.hw.runtime import Event
+from minixfs.vm.pagecache import PageCache
+from minixfs.vm.pool import PAGE_SIZE
+
+MAX_RUN_PAGES = 64
+"""Longest vector that one device request may carry (NR_IOREQS), in pages."""
+
+
+class Order(IntEnum):
+    """When a dirty buffer may reach the disk, first to last."""
+
+    DATA = 0
+    MAP = 1
+    INDIRECT = 2
+    """Pointers to data; `INDIRECT + 1` and `+ 2` are the second and third level."""
+    INODE = 5
+    DIRECTORY = 6
+
+
+class Buf:
+    """One cached block. `data` is the block; `block` its number; the rest belongs to the cache."""
+
+    __slots__ = ("block", "count", "data", "file_offset", "frame", "ino", "order", "owner", "register")
+
+    def __init__(self, owner: BlockCache, block: int, frame: int, data: memoryview) -> None:
+        self.owner = owner
+        self.block = block
+        self.frame = frame
+        self.data = data
+        self.count = 1
+        self.order: int | None = None
+        self.ino = 0
+        self.file_offset = 0
+        self.register = True
+
+    def __enter__(self) -> Buf:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.owner.put(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatistics:
+    """A moment's figures. `reads` and `writes` count device requests, `blocks_*` the blocks that they moved."""
+
+    capacity: int
+    buffers: int
+    in_use: int
+    dirty: int
+    hits: int
+    misses: int
+    reads: int
+    blocks_read: int
+    writes: int
+    blocks_written: int
+
+
+class BlockCache:
+    """The buffers of one mounted device. `dev` is the device number that VM knows it by."""
+
+    def __init__(self, device: BlockDevice, dev: int, pages: PageCache, block_size: int) -> None:
+        self.device = device
+        self.dev = dev
+        self.block_size = block_size
+        self.capacity = heuristic.MIN_BUFFERS
+        self.dirty: dict[int, Buf] = {}
+        self._pages = pages
+        self._block_pages = -(-block_size // PAGE_SIZE)
+        self._whole_pages = block_size % PAGE_SIZE == 0
+        self._slots: list[tuple[int, memoryview]] = []
+        self._slot_frames: list[int] = []
+        self._bufs: dict[int, Buf] = {}
+        self._lru: OrderedDict[int, Buf] = OrderedDict()
+        self._spilled: set[int] = set()
+        self._loading: dict[int, Event] = {}
+        self._first: dict[int, set[int]] = {}
+        self._usage_change = 0
+        self._hits = self._misses = 0
+        self._reads = self._blocks_read = self._writes = self._blocks_written = 0
+
+    # ---- getting and putting ---------------------------------------------------------------------------------------
+
+    def get_cached(self, block: int) -> Buf | None:
+        """The buffer of `block` if it is in the cache, now in use; else None, and nothing happens."""
+        buf = self._bufs.get(block)
+        if buf is not None:
+            if not buf.count and buf.order is None:
+                del self._lru[block]
+            buf.count += 1
+            self._hits += 1
+        return buf
+
+    async def get(self, block: int, ino: int = 0, file_offset: int = 0, *, read: bool = True) -> Buf:
+        """The buffer of `block`, now in use.
+
+        `ino` and `file_offset` (bytes, multiple of the block size) say which part of a file it holds; 0 for metadata.
+        With `read=False` the contents are arbitrary unless the block was cached: the caller overwrites all of it.
+        Raises DeviceError when the device cannot deliver the block, NoSpace (of memory) when all pages are in use.
+        """
+        while True:
+            buf = self.get_cached(block)
+            if buf is not None:
+                if ino and (buf.ino != ino or buf.file_offset != file_offset):
+                    self._associate(buf, ino, file_offset)
+                return buf
+            loading = self._loading.get(block)
+            if loading is None:
+                break
+            await loading.wait()
+        self._misses += 1
+        event = self._loading[block] = self.device.runtime.event()
+        try:
+            buf = await self._new_buffer(block, ino, file_offset, read)
+        finally:
+            del self._loading[block]
+            event.set()
+        return buf
+
+    def put(self, buf: Buf, *, once: bool = False) -> None:
+        """End a use. `once` says that the block will hardly be wanted again: it is evicted first."""
+        buf.count -= 1
+        if buf.count:
+            return
+        if buf.register:
+            self._register(buf)
+        if buf.order is None:
+            self._lru[buf.block] = buf
+            if once:
+                self._lru.move_to_end(buf.block, last=False)
+
+    def holds_any(self, blocks: range) -> bool:
+        """Whether any of `blocks` is cached here or, behind us, with VM."""
+        return not (self._bufs.keys().isdisjoint(blocks) and self._spilled.isdisjoint(blocks))
+
+    # ---- changing --------------------------------------------------------------------------------------------------
+
+    def mark_dirty(self, buf: Buf, order: int) -> None:
+        """The buffer (in use) was changed and is to be written in this class."""
+        if buf.order is None:
+            self.dirty[buf.block] = buf
+        buf.order = order
+
+    def mark_clean(self, buf: Buf) -> None:
+        """The disk holds what the buffer holds (or the block was freed): it need not be written."""
+        if buf.order is not None:
+            buf.order = None
+            del self.dirty[buf.block]
+            self._first.pop(buf.block, None)
+            if not buf.count:
+                self._lru[buf.block] = buf
+
+    def write_first(self, first: int, then: int) -> None:
+        """Among dirty directory blocks: block `first` must be on the disk before block `then` is written."""
+        if first != then:
+            self._first.setdefault(then, set()).add(first)
+
+    def must_precede(self, first: int, then: int) -> bool:
+        """Whether block `first` is already bound to be written before block `then`, directly or not."""
+        stack, seen = [then], {then}
+        while stack:
+            for block in self._first.get(stack.pop(), ()):
+                if block == first:
+                    return True
+                if block not in seen:
+                    seen.add(block)
+                    stack.append(block)
+        return False
+
+    def forget(self, blocks: Iterable[int]) -> None:
+        """The blocks were freed: drop them unwritten, and VM's pages and file associations with them."""
+        for block in blocks:
+            buf = self._bufs.get(block)
+            if buf is not None:
+                self.mark_clean(buf)
+                buf.register = False
+                if self._whole_pages:
+                    self._pages.forget((self.dev, block * self.block_size))
+                if not buf.count:
+                    del self._lru[block]
+                    self._drop(buf)
+                else:
+                    buf.ino = 0
+            elif block in self._spilled:
+                self._spilled.discard(block)
+                self._pages.forget((self.dev, block * self.block_size))
+
+    # ---- device I/O ------------------------------------------------------------------------------------------------
+
+    async def flush(self) -> int:
+        """Write every dirty buffer, in order; return how many. On DeviceError what is unwritten stays dirty."""
+        return await self._write(list(self.dirty.values()))
+
+    async def prefetch(self, wanted: Sequence[tuple[int, int, int]]) -> None:
+        """Bring (block, ino, file offset) triples into the cache: the first run of consecutive blocks among them.
+
+        A hint: what cannot be read, or finds no buffer without a write, is left out.
+        """
+        fresh: list[Buf] = []
+        for block, ino, file_offset in sorted(wanted):
+            if fresh and block != fresh[-1].block + 1:
+                break
+            if block in self._bufs or block in self._loading or (len(self._bufs) >= self.capacity and not self._lru):
+                break
+            if len(fresh) * self._block_pages >= MAX_RUN_PAGES:
+                break
+            buf = self._map_spilled(block) or self._allocate(block)
+            if buf is None:
+                break
+            buf.ino, buf.file_offset = ino, file_offset
+            fresh.append(buf)
+        if not fresh:
+            return
+        events = {buf.block: self.device.runtime.event() for buf in fresh}
+        self._loading |= events
+        moved = 0
+        try:
+            moved = await self._read_run(fresh)
+        except DeviceError:
+            pass  # the read that really wants the block will tell
+        finally:
+            for index, buf in enumerate(fresh):
+                if index < moved:
+                    self._bufs[buf.block] = buf
+                    self.put(buf)
+                else:
+                    self._drop_memory(buf)
+                del self._loading[buf.block]
+                events[buf.block].set()
+
+    # ---- size ------------------------------------------------------------------------------------------------------
+
+    def resize(self, capacity: int) -> None:
+        """Set how many buffers there may be, within the memory of the page pool; surplus idle ones go at once."""
+        room = (self._pages.pool.frames - 1) // self._block_pages
+        if self.block_size < PAGE_SIZE:
+            room = (self._pages.pool.frames - 1) * (PAGE_SIZE // self.block_size)
+        self.capacity = max(heuristic.MIN_BUFFERS, min(capacity, room * 3 // 4))
+        while len(self._bufs) > self.capacity and self._lru:
+            self._evict()
+
+    def fit_to_usage(self, total_blocks: int, free_blocks: int) -> bool:
+        """Size the cache by the volume's block usage; return whether it changed. Call it between operations."""
+        available = self._pages.pool.free_frames + self._pages.cached_pages
+        wanted = heuristic.buffers_for(total_blocks, free_blocks, self.block_size, available)
+        self._usage_change = 0
+        if not heuristic.worth_resizing(self.capacity, wanted):
+            return False
+        before = self.capacity
+        self.resize(wanted)
+        return self.capacity != before
+
+    def usage_changed(self, blocks: int) -> bool:
+        """Note that `blocks` more (or, negative, fewer) blocks are used; True when the size is due to be revised."""
+        self._usage_change += blocks
+        return abs(self._usage_change) * self.block_size // 1024 > heuristic.REEVALUATE_KB
+
+    def invalidate(self) -> None:
+        """Drop every idle buffer of the device, dirty or not, unwritten. VM's pages stay until `close`."""
+        for buf in list(self._bufs.values()):
+            self.mark_clean(buf)
+            if not buf.count:
+                self._evict_buffer(buf)
+
+    def close(self) -> None:
+        """Drop everything, VM's pages of this device included. Nothing may be in use or dirty."""
+        self.invalidate()
+        self._pages.clear(self.dev)
+        for frame in self._slot_frames:
+            self._pages.pool.release(frame)
+        self._slots, self._slot_frames = [], []
+
+    @property
+    def statistics(self) -> CacheStatistics:
+        in_use = sum(1 for buf in self._bufs.values() if buf.count)
+        return CacheStatistics(
+            self.capacity,
+            len(self._bufs),
+            in_use,
+            len(self.dirty),
+            self._hits,
+            self._misses,
+            self._reads,
+            self._blocks_read,
+            self._writes,
+            self._blocks_written,
+        )
+
+    def check(self) -> None:
+        """Assert the invariants (tests)."""
+        for block, buf in self._bufs.items():
+            assert buf.block == block
+            assert len(buf.data) == self.block_size
+            assert (block in self._lru) == (not buf.count and buf.order is None)
+            assert (block in self.dirty) == (buf.order is not None)
+        assert set(self.dirty) <= set(self._bufs)
+        busy = sum(1 for buf in self._bufs.values() if buf.count or buf.order is not None)
+        assert len(self._bufs) <= max(self.capacity, busy)
+        self._pages.check()
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    async def _new_buffer(self, block: int, ino: int, file_offset: int, read: bool) -> Buf:
+        while len(self._bufs) >= self.capacity:
+            if self._lru:
+                self._evict()
+            elif not await self._write([buf for buf in self.dirty.values() if not buf.count]):
+                break  # everything is in use: better a larger cache than a dead mount
+        mapped = self._map_spilled(block)
+        buf = mapped or self._allocate(block)
+        if buf is None:
+            raise NoSpace(message="all pages of the cache are in use; mount with a larger cache_size=")
+        self._associate(buf, ino, file_offset)
+        if read and mapped is None:
+            try:
+                if not await self._read_run([buf]):
+                    raise DeviceError(message=f"{self.device.name}: block {block} lies beyond the end of the device")
+            except BaseException:
+                self._drop_memory(buf)
+                raise
+        self._bufs[block] = buf
+        return buf
+
+    async def _read_run(self, bufs: Sequence[Buf]) -> int:
+        """Fill buffers of consecutive blocks; return how many of them were filled whole."""
+        offset = bufs[0].block * self.block_size
+        views = [buf.data for buf in bufs]
+        moved = self.device.try_read(offset, views)
+        if moved is None:
+            moved = await self.device.read(offset, views)
+        self._reads += 1
+        self._blocks_read += moved // self.block_size
+        return moved // self.block_size
+
+    async def _write(self, bufs: list[Buf]) -> int:
+        order = {buf.block: index for index, buf in enumerate(self._by_order(bufs))}
+        bufs.sort(key=lambda buf: order[buf.block])
+        longest = max(1, (MAX_RUN_PAGES - 1) // self._block_pages)
+        start = 0
+        while start < len(bufs):
+            end = start + 1
+            while end < len(bufs) and end - start < longest and bufs[end].block == bufs[end - 1].block + 1:
+                end += 1
+            run = bufs[start:end]
+            moved = await self.device.write(run[0].block * self.block_size, [buf.data for buf in run])
+            self._writes += 1
+            self._blocks_written += moved // self.block_size
+            for buf in run[: moved // self.block_size]:
+                self.mark_clean(buf)
+            if moved < len(run) * self.block_size:
+                raise DeviceError(message=f"{self.device.name}: short write at block {run[0].block}")
+            start = end
+        return len(bufs)
+
+    def _by_order(self, bufs: list[Buf]) -> list[Buf]:
+        """Sort by class and block number, directory blocks also by their `write_first` constraints."""
+        ordered = sorted(bufs, key=lambda buf: (buf.order or 0, buf.block))
+        if not self._first:
+            return ordered
+        present = {buf.block: buf for buf in ordered}
+        placed: dict[int, Buf] = {}
+
+        def place(buf: Buf) -> None:
+            stack = [buf]
+            while stack:
+                current = stack[-1]
+                before = [
+                    present[block]
+                    for block in sorted(self._first.get(current.block, ()))
+                    if block in present and block not in placed
+                ]
+                if before:
+                    stack.append(before[0])
+                else:
+                    placed[current.block] = current
+                    stack.pop()
+
+        for buf in ordered:
+            if buf.block not in placed:
+                place(buf)
+        return list(placed.values())
+
+    def _map_spilled(self, block: int) -> Buf | None:
+        """The block from VM's pages, if they still hold it."""
+        if not self._whole_pages:
+            return None
+        self._spilled.discard(block)
+        frame = self._pages.map_block(self._block_pages, (self.dev, block * self.block_size), None)
+        if frame is None:
+            return None
+        buf = Buf(self, block, frame, self._pages.pool.view(frame, self.block_size))
+        buf.register = False
+        return buf
+
+    def _allocate(self, block: int) -> Buf | None:
+        """A buffer with memory of its own and arbitrary contents."""
+        if self.block_size < PAGE_SIZE:
+            if not self._slots:
+                frame = self._pages.allocate(1)
+                if frame is None:
+                    return None
+                self._slot_frames.append(frame)
+                page = self._pages.pool.view(frame, PAGE_SIZE)
+                for start in range(0, PAGE_SIZE - self.block_size + 1, self.block_size):
+                    self._slots.append((frame, page[start : start + self.block_size]))
+            frame, data = self._slots.pop()
+            return Buf(self, block, frame, data)
+        while (found := self._pages.allocate(self._block_pages)) is None:
+            if not self._lru:
+                return None
+            self._evict()
+        return Buf(self, block, found, self._pages.pool.view(found, self.block_size))
+
+    def _associate(self, buf: Buf, ino: int, file_offset: int) -> None:
+        buf.ino, buf.file_offset = ino, file_offset
+        buf.register = buf.register or bool(ino)
+
+    def _register(self, buf: Buf) -> None:
+        """Tell VM about a filled block, so that mappings find it and it survives eviction from here."""
+        buf.register = False
+        if self._whole_pages:
+            file = (self.dev, buf.ino, buf.file_offset) if buf.ino else None
+            self._pages.set_block(buf.frame, self._block_pages, (self.dev, buf.block * self.block_size), file)
+
+    def _evict(self) -> None:
+        self._evict_buffer(next(iter(self._lru.values())))
+
+    def _evict_buffer(self, buf: Buf) -> None:
+        del self._lru[buf.block]
+        if self._whole_pages:
+            self._spilled.add(buf.block)
+            if len(self._spilled) > 2 * self._pages.pool.frames:  # VM does not say what it pushes out
+                self._spilled = {block for block in self._spilled if self._with_vm(block)}
+        self._drop(buf)
+
+    def _with_vm(self, block: int) -> bool:
+        return self._pages.find_device_page((self.dev, block * self.block_size)) is not None
+
+    def _drop(self, buf: Buf) -> None:
+        del self._bufs[buf.block]
+        self._drop_memory(buf)
+
+    def _drop_memory(self, buf: Buf) -> None:
+        if self.block_size < PAGE_SIZE:
+            self._slots.append((buf.frame, buf.data))
+        else:
+            self._pages.pool.release(buf.frame, self._block_pages)

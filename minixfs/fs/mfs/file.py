@@ -1,0 +1,310 @@
+"""File data: reading, writing, truncating, peeking (specification: file systems, 2.4, 2.5).
+
+Data goes one of two ways. *Directly* between the caller's buffer and the device: whole blocks that nobody has
+cached, when the layer below caches them anyway (`BlockDevice.host_cached`). Through the *cache*: everything else -
+parts of blocks, blocks that are cached already, and all data of slow devices, with read-ahead. Both see the same
+bytes: a direct read leaves cached blocks out, a direct write goes into cached copies too.
+
+A write that needs new zones allocates them, writes the data, and only then hangs the zones into the file, so that an
+error on the way leaves neither a hole in the accounts nor old contents of the disk in the file.
+"""
+
+from __future__ import annotations
+
+from minixfs.errors import DeviceError, FileTooBig, InvalidArgument, NoSpace
+from minixfs.fs.libminixfs.cache import Order
+from minixfs.fs.mfs.inode import Inode, InodeTable
+from minixfs.fs.mfs.volume import Volume
+from minixfs.fs.mfs.zones import Extent, ZoneMap
+from minixfs.hw.blockdev.device import Buffer, Data
+
+READAHEAD_BLOCKS = 32
+READAHEAD_BLOCKS_SMALL_CACHE = 18
+SMALL_CACHE = 50
+"""Buffers below which a cache counts as small."""
+
+
+class Files:
+    """The file data of one volume."""
+
+    def __init__(self, volume: Volume, inodes: InodeTable, zones: ZoneMap) -> None:
+        self._volume = volume
+        self._inodes = inodes
+        self._zones = zones
+        self._cache = volume.cache
+        self._device = volume.cache.device
+        self._block_size = volume.block_size
+        self._zone_size = volume.zone_size
+
+    # ---- reading ---------------------------------------------------------------------------------------------------
+
+    async def read(self, inode: Inode, position: int, size: int) -> Buffer:
+        """Up to `size` bytes from `position`, fewer at the end of the file. Holes read as zeroes, without I/O."""
+        size = min(size, inode.size - position)
+        if size <= 0:
+            return bytearray()
+        result = bytearray(size)
+        view = memoryview(result)
+        for start, zone, length in await self._pieces(inode, position, size):
+            if zone:
+                offset = zone * self._zone_size + (start % self._zone_size)
+                at = start - position
+                await self._read_piece(inode, start, offset, view[at : at + length])
+        inode.after_seek = False
+        return result
+
+    async def peek(self, inode: Inode, position: int, size: int) -> None:
+        """Bring the blocks of the range that exist into the cache; never past the end, never into holes."""
+        block_size = self._block_size
+        start = position - position % block_size
+        size = min(position + size, inode.size) - start
+        if size <= 0:
+            return
+        for at, zone, length in await self._pieces(inode, start, size):
+            if zone:
+                block = (zone * self._zone_size + at % self._zone_size) // block_size
+                for step in range(-(-length // block_size)):
+                    self._cache.put(await self._cache.get(block + step, inode.num, at + step * block_size))
+
+    async def _pieces(self, inode: Inode, position: int, size: int) -> list[tuple[int, int, int]]:
+        """The byte range as (file offset, first zone or 0 for a hole, length) runs."""
+        zone_size = self._zone_size
+        first = position // zone_size
+        last = (position + size - 1) // zone_size
+        pieces = []
+        for extent in await self._zones.extents(inode, first, last - first + 1):
+            start = max(position, extent.index * zone_size)
+            end = min(position + size, (extent.index + extent.count) * zone_size)
+            zone = extent.zone and extent.zone + start // zone_size - extent.index
+            pieces.append((start, zone, end - start))
+        return pieces
+
+    async def _read_piece(self, inode: Inode, position: int, offset: int, view: memoryview) -> None:
+        """Fill `view` from device byte `offset`, where the file's byte `position` is; one run of zones."""
+        block_size = self._block_size
+        first, last = offset // block_size, (offset + len(view) - 1) // block_size
+        if self._device.host_cached and not self._cache.holds_any(range(first, last + 1)):
+            await self._read_direct(offset, view)
+            return
+        for block in range(first, last + 1):
+            start = max(offset, block * block_size)
+            end = min(offset + len(view), (block + 1) * block_size)
+            file_offset = position + block * block_size - offset
+            target = view[start - offset : end - offset]
+            buf = self._cache.get_cached(block)
+            if buf is None:
+                if self._device.host_cached and not self._cache.holds_any(range(block, block + 1)):
+                    await self._read_direct(start, target)
+                    continue
+                if not self._device.host_cached:
+                    await self._read_ahead(inode, file_offset, last - block + 1)
+                buf = await self._cache.get(block, inode.num, file_offset)
+            within = start - block * block_size
+            with buf:
+                target[:] = buf.data[within : within + len(target)]
+
+    async def _read_direct(self, offset: int, view: memoryview) -> None:
+        moved = self._device.try_read(offset, [view])
+        if moved is None:
+            moved = await self._device.read(offset, [view])
+        if moved < len(view):
+            raise DeviceError(message=f"{self._device.name}: the device ends at byte {offset + moved}")
+
+    async def _read_ahead(self, inode: Inode, file_offset: int, wanted: int) -> None:
+        """Fetch the missing block at `file_offset` together with those that follow it on the disk."""
+        cache = self._cache
+        ahead = READAHEAD_BLOCKS_SMALL_CACHE if cache.capacity < SMALL_CACHE else READAHEAD_BLOCKS
+        count = wanted if inode.after_seek else max(wanted, ahead)
+        length = min(count * self._block_size, inode.size - file_offset)
+        blocks = []
+        for start, zone, size in await self._pieces(inode, file_offset, length):
+            if not zone:
+                break
+            block = (zone * self._zone_size + start % self._zone_size) // self._block_size
+            for step in range(-(-size // self._block_size)):
+                blocks.append((block + step, inode.num, start + step * self._block_size))
+            break
+        await cache.prefetch(blocks)
+
+    # ---- writing ---------------------------------------------------------------------------------------------------
+
+    async def write(self, inode: Inode, position: int, data: Data) -> int:
+        """Store `data` at `position`; the count is short only when the disk filled up on the way.
+
+        Raises FileTooBig with nothing written, NoSpace when not even the first byte could be.
+        """
+        size = len(data)
+        if position + size > self._volume.superblock.max_size:
+            raise FileTooBig
+        view = memoryview(data)
+        zone_size = self._zone_size
+        done = 0
+        if position > inode.size:
+            await self._zero_tail(inode, position)
+        try:
+            first, last = position // zone_size, (position + size - 1) // zone_size
+            for extent in await self._zones.extents(inode, first, last - first + 1):
+                index, end_index = extent.index, extent.index + extent.count
+                while index < end_index:
+                    if extent.zone:
+                        await self._overwrite(inode, extent, position, view)
+                        index = end_index
+                    else:
+                        index += await self._fill_hole(inode, index, end_index - index, position, view)
+                    done = min(size, index * zone_size - position)
+            if last >= self._zones.readable_zones:
+                raise FileTooBig
+        except (NoSpace, FileTooBig):
+            if not done:
+                raise
+        finally:
+            if done:
+                inode.size = max(inode.size, position + done)
+                inode.mtime = inode.ctime = self._volume.now()
+                self._inodes.mark_dirty(inode)
+        return done
+
+    async def _overwrite(self, inode: Inode, extent: Extent, position: int, view: memoryview) -> None:
+        """Store the part of `view` that falls on one run of zones of the file."""
+        start = max(position, extent.index * self._zone_size)
+        end = min(position + len(view), (extent.index + extent.count) * self._zone_size)
+        offset = extent.zone * self._zone_size + start - extent.index * self._zone_size
+        await self._write_piece(inode, start, offset, view[start - position : end - position])
+
+    async def _fill_hole(self, inode: Inode, index: int, count: int, position: int, view: memoryview) -> int:
+        """Allocate up to `count` zones for a hole at `index`, write what belongs there; return how many."""
+        zone_size = self._zone_size
+        wanted = min(count, self._zones.leaf_room(index))
+        zone, count = await self._volume.allocate_zones(inode.search_zone or inode.zones[0], wanted)
+        try:
+            start = max(position, index * zone_size)
+            end = min(position + len(view), (index + count) * zone_size)
+            await self._write_new(inode, index, zone, count, start, view[start - position : end - position])
+            await self._zones.assign(inode, index, zone, count)
+        except BaseException:
+            await self._volume.give_back_zones(zone, count)
+            raise
+        return count
+
+    async def _write_new(
+        self, inode: Inode, index: int, zone: int, count: int, position: int, view: memoryview
+    ) -> None:
+        """Fill fresh zones, which map the file from zone `index` on: `view` at `position`, zeroes elsewhere."""
+        block_size, zone_size = self._block_size, self._zone_size
+        base = index * zone_size
+        first = (position - base) // block_size
+        end = -(-(position + len(view) - base) // block_size)
+        blocks = range(zone * zone_size // block_size, (zone + count) * zone_size // block_size)
+        for number, block in enumerate(blocks):
+            file_offset = base + number * block_size
+            whole = position <= file_offset and file_offset + block_size <= position + len(view)
+            if first < number < end - 1 or whole:
+                continue
+            with await self._cache.get(block, inode.num, file_offset, read=False) as buf:
+                buf.data[:] = bytes(block_size)
+                self._cache.mark_dirty(buf, Order.DATA)
+        await self._write_piece(inode, position, zone * zone_size + position - base, view)
+
+    async def _write_piece(self, inode: Inode, position: int, offset: int, view: memoryview) -> None:
+        """Store `view` at device byte `offset`, where the file's byte `position` is; one run of zones."""
+        block_size = self._block_size
+        head = min(-offset % block_size, len(view))
+        if head:
+            await self._write_part(inode, position, offset, view[:head])
+        whole = (len(view) - head) // block_size * block_size
+        if whole:
+            await self._write_blocks(inode, position + head, offset + head, view[head : head + whole])
+        if head + whole < len(view):
+            await self._write_part(inode, position + head + whole, offset + head + whole, view[head + whole :])
+
+    async def _write_part(self, inode: Inode, position: int, offset: int, view: memoryview) -> None:
+        """Change a part of one block in the cache."""
+        block, within = divmod(offset, self._block_size)
+        file_offset = position - within
+        buf = self._cache.get_cached(block)
+        if buf is None:
+            fresh = file_offset >= inode.size
+            buf = await self._cache.get(block, inode.num, file_offset, read=not fresh)
+            if fresh:
+                buf.data[:] = bytes(self._block_size)
+        with buf:
+            buf.data[within : within + len(view)] = view
+            self._cache.mark_dirty(buf, Order.DATA)
+
+    async def _write_blocks(self, inode: Inode, position: int, offset: int, view: memoryview) -> None:
+        """Store whole blocks."""
+        block_size, cache = self._block_size, self._cache
+        blocks = range(offset // block_size, (offset + len(view)) // block_size)
+        if self._device.host_cached:
+            moved = await self._device.write(offset, [view])
+            if moved < len(view):
+                raise DeviceError(message=f"{self._device.name}: the device ends at byte {offset + moved}")
+            if cache.holds_any(blocks):
+                await self._update_cached(blocks, view)
+            return
+        for number, block in enumerate(blocks):
+            with await cache.get(block, inode.num, position + number * block_size, read=False) as buf:
+                buf.data[:] = view[number * block_size : (number + 1) * block_size]
+                cache.mark_dirty(buf, Order.DATA)
+
+    async def _update_cached(self, blocks: range, view: memoryview) -> None:
+        """Bring cached copies of blocks that were written directly up to date, in place: they may be mapped."""
+        for number, block in enumerate(blocks):
+            if self._cache.holds_any(range(block, block + 1)):
+                with await self._cache.get(block, read=False) as buf:
+                    buf.data[:] = view[number * self._block_size : (number + 1) * self._block_size]
+                    self._cache.mark_clean(buf)
+
+    # ---- sizes -----------------------------------------------------------------------------------------------------
+
+    async def truncate(self, inode: Inode, size: int) -> None:
+        """Set the size: shrinking frees, growing leaves a hole."""
+        if inode.is_device:
+            raise InvalidArgument
+        if size > self._volume.superblock.max_size:
+            raise FileTooBig
+        if size < inode.size and inode.has_zones:
+            keep = -(-size // self._zone_size)
+            if size % self._zone_size:
+                await self._zero(inode, size, min(inode.size, keep * self._zone_size))
+            await self._zones.unmap(inode, keep, self._zones.readable_zones)
+        if size < inode.size:
+            inode.search_zone = 0
+        elif inode.has_zones:
+            await self._zero_tail(inode, size)
+        inode.size = size
+        self._stamp(inode)
+
+    async def free_range(self, inode: Inode, start: int, end: int) -> None:
+        """Make [start, end) a hole, clipped to the file. InvalidArgument for an empty range."""
+        end = min(end, inode.size)
+        if inode.is_device or start >= end:
+            raise InvalidArgument
+        zone_size = self._zone_size
+        first = -(-start // zone_size)
+        last = -(-end // zone_size) if end == inode.size else end // zone_size
+        if first > last:
+            await self._zero(inode, start, end)
+        else:
+            await self._zero(inode, start, min(first * zone_size, end))
+            await self._zero(inode, max(last * zone_size, start), end)
+            await self._zones.unmap(inode, first, last)
+        self._stamp(inode)
+
+    async def _zero_tail(self, inode: Inode, size: int) -> None:
+        """Before the file grows to `size`: what its last zone holds behind the end must not show up."""
+        if inode.size % self._zone_size:
+            await self._zero(inode, inode.size, min(size, -(-inode.size // self._zone_size) * self._zone_size))
+
+    async def _zero(self, inode: Inode, start: int, end: int) -> None:
+        """Overwrite [start, end) of the file, which lies in one zone, with zeroes; nothing to do in a hole."""
+        if start >= end:
+            return
+        zone = await self._zones.zone_at(inode, start // self._zone_size)
+        if zone:
+            offset = zone * self._zone_size + start % self._zone_size
+            await self._write_piece(inode, start, offset, memoryview(bytes(end - start)))
+
+    def _stamp(self, inode: Inode) -> None:
+        inode.mtime = inode.ctime = self._volume.now()
+        self._inodes.mark_dirty(inode)

@@ -1,0 +1,349 @@
+"""Names and the inodes behind them: making, linking, unlinking, renaming (specification: file systems 2.6).
+
+Every function here is the body of a modifying request. It checks first, in the order that decides which error a
+caller sees, and then changes. Orders that matter for a crash: a new inode is in its block of the cache before a
+directory names it, a renamed file has its new name on the disk before it loses the old one.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import Protocol
+
+from minixfs.errors import (
+    Busy,
+    Corrupt,
+    CrossDevice,
+    Exists,
+    IdOverflow,
+    InvalidArgument,
+    IsDirectory,
+    NameTooLong,
+    NotDirectory,
+    NotEmpty,
+    NotFound,
+    NotPermitted,
+    TooManyLinks,
+)
+from minixfs.fs.mfs.directory import Directories
+from minixfs.fs.mfs.file import Files
+from minixfs.fs.mfs.inode import Inode, InodeTable
+from minixfs.fs.mfs.layout import FILE_TYPES, ROOT_INODE, SYMLINK_MAX
+from minixfs.fs.mfs.volume import Volume
+
+DOTS = (b".", b"..")
+
+
+class Keeper(Protocol):
+    """What the server does for us."""
+
+    async def load(self, number: int) -> Inode:
+        """An inode, in use."""
+
+    async def put(self, inode: Inode) -> None:
+        """End a use; the last one of a nameless inode frees it."""
+
+    async def commit(self) -> None:
+        """Write all changes so far."""
+
+
+class Names:
+    """The name space of one volume."""
+
+    def __init__(
+        self, volume: Volume, inodes: InodeTable, directories: Directories, files: Files, keeper: Keeper
+    ) -> None:
+        self._volume = volume
+        self._inodes = inodes
+        self._directories = directories
+        self._files = files
+        self._keeper = keeper
+
+    async def make_special(self, directory: int, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> None:
+        if stat.S_IFMT(mode) not in FILE_TYPES - {stat.S_IFDIR, stat.S_IFLNK}:
+            raise InvalidArgument
+        device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+        if device and not 0 <= rdev <= 0xFFFF:
+            raise IdOverflow(message=f"device number {rdev:#x} does not fit the format's 8+8 bits")
+        inode = await self.make(directory, name, mode, uid, gid)
+        if device:
+            inode.zones[0] = rdev
+        await self._keeper.put(inode)
+
+    async def make_directory(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> None:
+        parent = self._parent(directory)
+        if parent.nlinks >= self._volume.superblock.variant.link_max:
+            raise TooManyLinks
+        await self._must_be_new(parent, name)
+        self.check_ids(uid, gid)
+        inode = await self._inodes.new(stat.S_IFDIR | mode & 0o7777, uid, gid)
+        try:
+            await self._directories.start(inode, parent.num)
+            inode.nlinks = 2
+            await self._directories.enter(parent, name, inode.num)
+        except BaseException:
+            await self._discard(inode)
+            raise
+        parent.nlinks += 1
+        await self._keeper.put(inode)
+
+    async def make_symlink(self, directory: int, name: bytes, target: bytes, uid: int, gid: int) -> None:
+        if not 0 < len(target) <= SYMLINK_MAX or b"\0" in target:
+            raise NameTooLong if target else NotFound
+        inode = await self.make(directory, name, stat.S_IFLNK | 0o777, uid, gid)
+        try:
+            await self._files.write(inode, 0, target)
+        except BaseException:
+            await self._directories.remove(self._parent(directory), name)
+            await self._discard(inode)
+            raise
+        await self._keeper.put(inode)
+
+    async def link(self, ino: int, directory: int, name: bytes) -> None:
+        inode = self._inodes.open(ino)
+        parent = self._parent(directory)
+        if inode.is_directory:
+            raise NotPermitted
+        if not inode.nlinks:
+            raise NotFound
+        if inode.nlinks >= self._volume.superblock.variant.link_max:
+            raise TooManyLinks
+        await self._directories.enter(parent, name, inode.num)
+        inode.nlinks += 1
+        self._touch(inode)
+
+    async def unlink(self, directory: int, name: bytes) -> None:
+        parent = self._inodes.open(directory)
+        inode = await self._target(parent, name)
+        try:
+            if inode.is_directory:
+                raise NotPermitted
+            if inode.mountpoint:
+                raise Busy
+            await self._directories.remove(parent, name)
+            inode.nlinks -= 1
+            self._touch(inode)
+        finally:
+            await self._keeper.put(inode)
+
+    async def remove_directory(self, directory: int, name: bytes) -> None:
+        parent = self._inodes.open(directory)
+        if name in DOTS:
+            raise InvalidArgument if name == b"." else NotEmpty
+        inode = await self._target(parent, name)
+        try:
+            await self._require_removable(inode)
+            await self._directories.remove(parent, name)
+            inode.nlinks = 0
+            parent.nlinks -= 1
+            self._touch(inode)
+            self._touch(parent)
+        finally:
+            await self._keeper.put(inode)
+
+    async def rename(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
+        old_parent, new_parent = self._inodes.open(old_directory), self._inodes.open(new_directory)
+        inode = await self._target(old_parent, old_name)
+        target: Inode | None = None
+        try:
+            if inode.mountpoint:
+                raise CrossDevice
+            new_parent = self._parent(new_directory)
+            if inode.is_directory:
+                await self._require_outside(inode, new_parent)
+            if old_name in DOTS or new_name in DOTS:
+                raise InvalidArgument
+            try:
+                target = await self._target(new_parent, new_name)
+            except NotFound:
+                target = None
+            if target is inode:
+                return
+            if target is not None:
+                await self._require_replaceable(inode, target)
+            elif inode.is_directory and new_parent is not old_parent:
+                self._require_link_room(new_parent)
+            await self._move(inode, target, old_parent, old_name, new_parent, new_name)
+        finally:
+            if target is not None:
+                await self._keeper.put(target)
+            await self._keeper.put(inode)
+
+    async def exchange(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
+        first_parent, second_parent = self._parent(old_directory), self._parent(new_directory)
+        if old_name in DOTS or new_name in DOTS:
+            raise InvalidArgument
+        first = await self._target(first_parent, old_name)
+        second = await self._target(second_parent, new_name)
+        try:
+            if first is second:
+                return
+            if first.mountpoint or second.mountpoint:
+                raise Busy
+            for inode, parent, other in ((first, second_parent, second), (second, first_parent, first)):
+                if inode.is_directory and first_parent is not second_parent:
+                    await self._require_outside(inode, parent)
+                    if not other.is_directory:
+                        self._require_link_room(parent)
+            await self._swap(first, first_parent, old_name, second, second_parent, new_name)
+        finally:
+            await self._keeper.put(second)
+            await self._keeper.put(first)
+
+    # ---- pieces ----------------------------------------------------------------------------------------------------
+
+    def _parent(self, number: int) -> Inode:
+        """A directory that may get a new entry."""
+        parent = self._inodes.open(number)
+        if not parent.nlinks:
+            raise NotFound
+        if not parent.is_directory:
+            raise NotDirectory
+        return parent
+
+    async def _target(self, parent: Inode, name: bytes) -> Inode:
+        return await self._keeper.load(await self._directories.find(parent, name))
+
+    async def _must_be_new(self, parent: Inode, name: bytes) -> None:
+        try:
+            await self._directories.find(parent, name)
+        except NotFound:
+            return
+        raise Exists
+
+    async def make(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> Inode:
+        """A new inode with its name, in use."""
+        parent = self._parent(directory)
+        await self._must_be_new(parent, name)
+        self.check_ids(uid, gid)
+        inode = await self._inodes.new(mode, uid, gid)
+        try:
+            await self._directories.enter(parent, name, inode.num)
+        except BaseException:
+            await self._discard(inode)
+            raise
+        return inode
+
+    async def _discard(self, inode: Inode) -> None:
+        """Undo `InodeTable.new`."""
+        inode.nlinks = 0
+        await self._keeper.put(inode)
+
+    async def _require_removable(self, directory: Inode) -> None:
+        if not directory.is_directory:
+            raise NotDirectory
+        if directory.num == ROOT_INODE or directory.mountpoint:
+            raise Busy
+        if not await self._directories.is_empty(directory):
+            raise NotEmpty
+
+    async def _require_replaceable(self, inode: Inode, target: Inode) -> None:
+        if target.mountpoint:
+            raise Busy
+        if target.is_directory:
+            if not inode.is_directory:
+                raise IsDirectory
+            await self._require_removable(target)
+        elif inode.is_directory:
+            raise NotDirectory
+
+    def _require_link_room(self, parent: Inode) -> None:
+        if parent.nlinks >= self._volume.superblock.variant.link_max:
+            raise TooManyLinks
+
+    async def _require_outside(self, inode: Inode, directory: Inode) -> None:
+        """Raise InvalidArgument if `directory` is `inode` or below it."""
+        number, steps = directory.num, 0
+        while number != ROOT_INODE:
+            if number == inode.num:
+                raise InvalidArgument
+            current = await self._keeper.load(number)
+            try:
+                number = await self._directories.find(current, b"..")
+            finally:
+                await self._keeper.put(current)
+            steps += 1
+            if steps > self._volume.superblock.inodes:
+                raise Corrupt("directories form a loop", inode=directory.num)
+        if inode.num == ROOT_INODE:
+            raise InvalidArgument
+
+    async def _move(
+        self,
+        inode: Inode,
+        target: Inode | None,
+        old_parent: Inode,
+        old_name: bytes,
+        new_parent: Inode,
+        new_name: bytes,
+    ) -> None:
+        """The change of a rename: the new name reaches the disk before the old one goes."""
+        directories, cache = self._directories, self._volume.cache
+        moves_up = inode.is_directory and new_parent is not old_parent
+        if target is None:
+            new_block = await directories.block_for_new(new_parent)
+        else:
+            with await directories.hold(new_parent, new_name) as buf:
+                new_block = buf.block
+        with await directories.hold(old_parent, old_name) as old_buf:
+            if new_block is not None and cache.must_precede(old_buf.block, new_block):
+                await self._keeper.commit()
+            with await directories.hold(inode if moves_up else old_parent, b".." if moves_up else old_name):
+                if target is None:
+                    new_block = await directories.enter(new_parent, new_name, inode.num)
+                else:
+                    new_block = await directories.replace(new_parent, new_name, inode.num)
+                cache.write_first(new_block, await directories.remove(old_parent, old_name))
+                if moves_up:
+                    await directories.replace(inode, b"..", new_parent.num)
+                    old_parent.nlinks -= 1
+                    new_parent.nlinks += 1
+        if target is not None:
+            if target.is_directory:
+                target.nlinks = 0
+                new_parent.nlinks -= 1
+            else:
+                target.nlinks -= 1
+            self._touch(target)
+
+    async def _swap(
+        self,
+        first: Inode,
+        first_parent: Inode,
+        first_name: bytes,
+        second: Inode,
+        second_parent: Inode,
+        second_name: bytes,
+    ) -> None:
+        """The change of an exchange. Between the writes of two blocks `first` keeps a third, temporary name."""
+        directories = self._directories
+        with (
+            await directories.hold(first_parent, first_name) as one,
+            await directories.hold(second_parent, second_name) as two,
+        ):
+            temporary = b".xchg%08x" % first.num if one.block != two.block else None
+            if temporary:
+                await directories.enter(first_parent, temporary, first.num)
+                await self._keeper.commit()
+            await directories.replace(first_parent, first_name, second.num)
+            await directories.replace(second_parent, second_name, first.num)
+            if temporary:
+                await self._keeper.commit()
+                await directories.remove(first_parent, temporary)
+        if first_parent is not second_parent:
+            for inode, old, new in ((first, first_parent, second_parent), (second, second_parent, first_parent)):
+                if inode.is_directory:
+                    await directories.replace(inode, b"..", new.num)
+                    old.nlinks -= 1
+                    new.nlinks += 1
+        self._touch(first)
+        self._touch(second)
+
+    def check_ids(self, uid: int, gid: int) -> None:
+        variant = self._volume.superblock.variant
+        if not 0 <= uid <= variant.id_max or not 0 <= gid <= variant.gid_max:
+            raise IdOverflow(message=f"owner {uid}:{gid} does not fit {variant.name} inodes")
+
+    def _touch(self, inode: Inode) -> None:
+        inode.ctime = self._volume.now()
+        self._inodes.mark_dirty(inode)

@@ -1,0 +1,292 @@
+"""Where a file's zones are: direct, single, double and triple indirect pointers (specification: file systems, 1.7).
+
+A *leaf* is a row of consecutive zone pointers: the seven in the inode, or one indirect block. `ZoneMap.extents`
+reads the mapping leaf by leaf as runs; `assign` hangs new zones in, making the indirect blocks on the way; `unmap`
+takes a range out, from its end backwards, so that an error half-way leaves a consistent file that is only longer
+than wanted.
+
+Everything that may suspend (reading indirect blocks) comes before the change that it is for.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from minixfs.errors import Corrupt, FileTooBig
+from minixfs.fs.libminixfs.cache import Buf, Order
+from minixfs.fs.mfs.inode import Inode, InodeTable
+from minixfs.fs.mfs.layout import DIRECT_ZONES
+from minixfs.fs.mfs.volume import Volume
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """`count` zones of a file from its zone `index` on; they are at `zone` on the disk, or a hole if that is 0."""
+
+    index: int
+    zone: int
+    count: int
+
+
+class ZoneMap:
+    """The mapping of every file of one volume."""
+
+    def __init__(self, volume: Volume, inodes: InodeTable) -> None:
+        superblock = volume.superblock
+        self._volume = volume
+        self._inodes = inodes
+        self._per_block = superblock.pointers_per_block
+        self._order = superblock.order
+        self._code = "H" if superblock.variant.pointer_size == 2 else "L"
+        self._pointer = struct.Struct(self._order + self._code)
+        levels = superblock.variant.levels
+        self._spans = [self._per_block**level for level in range(levels + 1)]
+        double = DIRECT_ZONES + sum(self._spans[1:3])
+        self.readable_zones = DIRECT_ZONES + sum(self._spans[1:])
+        """Zones that the pointers of the variant reach at all."""
+        triple_allowed = superblock.max_size > double * volume.zone_size
+        self.writable_zones = self.readable_zones if triple_allowed else min(double, self.readable_zones)
+        """Zones that a write may reach: triple indirect only on volumes whose size limit asks for it."""
+
+    # ---- reading the map -------------------------------------------------------------------------------------------
+
+    async def extents(self, inode: Inode, first: int, count: int) -> list[Extent]:
+        """The runs that make up zones [first, first + count) of the file, in order, holes included."""
+        found: list[Extent] = []
+        end = min(first + count, self.readable_zones)
+        while first < end:
+            if first < DIRECT_ZONES:
+                pointers = tuple(inode.zones[first : min(end, DIRECT_ZONES)])
+            else:
+                leaf, start = await self._leaf(inode, first)
+                length = min(end - first, self._per_block - start)
+                if leaf is None:
+                    found.append(Extent(first, 0, length))
+                    first += length
+                    continue
+                with leaf:
+                    pointers = self._unpack(leaf, start, length)
+            self._add_runs(found, inode, first, pointers)
+            first += len(pointers)
+        return found
+
+    async def zone_at(self, inode: Inode, index: int) -> int:
+        """The zone at one index, 0 for a hole."""
+        if index < DIRECT_ZONES:
+            zone = inode.zones[index]
+            if zone:
+                self._volume.check_zone(zone, inode.num)
+            return zone
+        extents = await self.extents(inode, index, 1)
+        return extents[0].zone if extents else 0
+
+    async def count(self, inode: Inode) -> int:
+        """How many zones the file occupies, indirect blocks included. Counted once, then kept in the inode."""
+        if inode.zones_used is None:
+            used = sum(1 for zone in inode.zones[:DIRECT_ZONES] if zone)
+            for level in range(1, len(self._spans)):
+                if inode.zones[DIRECT_ZONES + level - 1]:
+                    used += await self._count_tree(inode, inode.zones[DIRECT_ZONES + level - 1], level)
+            inode.zones_used = used
+        return inode.zones_used
+
+    # ---- changing the map ------------------------------------------------------------------------------------------
+
+    def leaf_room(self, index: int) -> int:
+        """How many pointers from `index` on are in the same leaf. FileTooBig past the last one."""
+        if index < DIRECT_ZONES:
+            return DIRECT_ZONES - index
+        if index >= self.writable_zones:
+            raise FileTooBig
+        return self._per_block - (index - DIRECT_ZONES) % self._per_block
+
+    async def assign(self, inode: Inode, index: int, zone: int, count: int) -> None:
+        """Hang zones [zone, zone + count) into a hole at `index`; all in one leaf. Raises NoSpace, DeviceError."""
+        if index < DIRECT_ZONES:
+            inode.zones[index : index + count] = range(zone, zone + count)
+        else:
+            leaf, start = await self._leaf_for_writing(inode, index)
+            with leaf:
+                struct.pack_into(
+                    f"{self._order}{count}{self._code}",
+                    leaf.data,
+                    start * self._pointer.size,
+                    *range(zone, zone + count),
+                )
+                self._volume.cache.mark_dirty(leaf, Order.INDIRECT)
+        if inode.zones_used is not None:
+            inode.zones_used += count
+        inode.search_zone = zone + count
+        self._inodes.mark_dirty(inode)
+
+    async def unmap(self, inode: Inode, first: int, end: int) -> None:
+        """Free the zones [first, end) of the file and every indirect block that becomes empty."""
+        if any(inode.zones[DIRECT_ZONES + 1 :]):
+            await self.count(inode)  # refuses trees that lead in circles before anything is freed
+        base = DIRECT_ZONES + sum(self._spans[1:])
+        for level in range(len(self._spans) - 1, 0, -1):
+            base -= self._spans[level]
+            if inode.zones[DIRECT_ZONES + level - 1] and end > base and first < base + self._spans[level]:
+                slot = DIRECT_ZONES + level - 1
+                if await self._unmap_tree(inode, inode.zones[slot], level, first - base, end - base):
+                    self._free(inode, inode.zones[slot], 1)
+                    inode.zones[slot] = 0
+                    self._inodes.mark_dirty(inode)
+        for extent in reversed(self._direct_extents(inode, max(first, 0), min(end, DIRECT_ZONES))):
+            if extent.zone:
+                inode.zones[extent.index : extent.index + extent.count] = [0] * extent.count
+                self._free(inode, extent.zone, extent.count)
+                self._inodes.mark_dirty(inode)
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _direct_extents(self, inode: Inode, first: int, end: int) -> list[Extent]:
+        found: list[Extent] = []
+        if first < end:
+            self._add_runs(found, inode, first, tuple(inode.zones[first:end]))
+        return found
+
+    def _add_runs(self, found: list[Extent], inode: Inode, index: int, pointers: tuple[int, ...]) -> None:
+        """Append `pointers`, which map the file from zone `index` on, as runs."""
+        volume = self._volume
+        length = len(pointers)
+        first = pointers[0]
+        if first and pointers[-1] == first + length - 1 and pointers == tuple(range(first, first + length)):
+            volume.check_zone(first, inode.num)
+            volume.check_zone(first + length - 1, inode.num)
+            found.append(Extent(index, first, length))
+            return
+        start = 0
+        while start < length:
+            zone = pointers[start]
+            stop = start + 1
+            if zone:
+                while stop < length and pointers[stop] == zone + stop - start:
+                    stop += 1
+                volume.check_zone(zone, inode.num)
+                volume.check_zone(zone + stop - start - 1, inode.num)
+            else:
+                while stop < length and not pointers[stop]:
+                    stop += 1
+            found.append(Extent(index + start, zone, stop - start))
+            start = stop
+
+    def _tree(self, index: int) -> tuple[int, int]:
+        """The level of the tree that maps zone `index`, and the index within that tree."""
+        index -= DIRECT_ZONES
+        for level in range(1, len(self._spans)):
+            if index < self._spans[level]:
+                return level, index
+            index -= self._spans[level]
+        raise FileTooBig
+
+    async def _leaf(self, inode: Inode, index: int) -> tuple[Buf | None, int]:
+        """The indirect block (in use) whose pointers map zone `index`, and the position in it; None in a hole."""
+        level, index = self._tree(index)
+        zone = inode.zones[DIRECT_ZONES + level - 1]
+        while zone:
+            buf = await self._indirect(inode, zone)
+            if level == 1:
+                return buf, index
+            level -= 1
+            child, index = divmod(index, self._spans[level])
+            with buf:
+                zone = self._unpack(buf, child, 1)[0]
+        return None, index % self._per_block
+
+    async def _leaf_for_writing(self, inode: Inode, index: int) -> tuple[Buf, int]:
+        """As `_leaf`, but indirect blocks that are missing are made."""
+        level, index = self._tree(index)
+        zone = inode.zones[DIRECT_ZONES + level - 1]
+        if zone:
+            buf = await self._indirect(inode, zone)
+        else:
+            buf, zone = await self._new_indirect(inode, level)
+            inode.zones[DIRECT_ZONES + level - 1] = zone
+            self._inodes.mark_dirty(inode)
+        while level > 1:
+            level -= 1
+            child, index = divmod(index, self._spans[level])
+            with buf:
+                zone = self._unpack(buf, child, 1)[0]
+                if zone:
+                    below = await self._indirect(inode, zone)
+                else:
+                    below, zone = await self._new_indirect(inode, level)
+                    self._pointer.pack_into(buf.data, child * self._pointer.size, zone)
+                    self._volume.cache.mark_dirty(buf, Order.INDIRECT + level)
+            buf = below
+        return buf, index
+
+    async def _new_indirect(self, inode: Inode, level: int) -> tuple[Buf, int]:
+        zone, _ = await self._volume.allocate_zones(inode.search_zone or inode.zones[0], 1)
+        try:
+            buf = await self._volume.cache.get(self._volume.zone_block(zone), read=False)
+        except BaseException:
+            await self._volume.give_back_zones(zone, 1)
+            raise
+        buf.data[:] = bytes(len(buf.data))
+        self._volume.cache.mark_dirty(buf, Order.INDIRECT + level - 1)
+        if inode.zones_used is not None:
+            inode.zones_used += 1
+        return buf, zone
+
+    async def _unmap_tree(self, inode: Inode, zone: int, level: int, first: int, end: int) -> bool:
+        """Free what lies in [first, end) below one indirect block; True when nothing is left in it."""
+        span = self._spans[level - 1]
+        low, high = max(first, 0) // span, min(-(-end // span), self._per_block)
+        with await self._indirect(inode, zone) as buf:
+            pointers = list(self._unpack(buf, 0, self._per_block))
+            if level == 1:
+                runs: list[Extent] = []
+                self._add_runs(runs, inode, low, tuple(pointers[low:high]))
+                for extent in reversed(runs):
+                    if extent.zone:
+                        self._free(inode, extent.zone, extent.count)
+                pointers[low:high] = [0] * (high - low)
+                self._store_pointers(buf, pointers, level)
+            else:
+                for child in range(high - 1, low - 1, -1):
+                    below = pointers[child]
+                    if below and await self._unmap_tree(
+                        inode, below, level - 1, first - child * span, end - child * span
+                    ):
+                        self._free(inode, below, 1)
+                        pointers[child] = 0
+                        self._store_pointers(buf, pointers, level)
+            return not any(pointers)
+
+    async def _count_tree(self, inode: Inode, zone: int, level: int) -> int:
+        with await self._indirect(inode, zone) as buf:
+            pointers = self._unpack(buf, 0, self._per_block)
+        below = [pointer for pointer in pointers if pointer]
+        if level == 1:
+            return 1 + len(below)
+        total = 1
+        for pointer in below:
+            total += await self._count_tree(inode, pointer, level - 1)
+            if total > self._volume.superblock.zones:
+                raise Corrupt("the file has more zones than the volume", inode=inode.num)
+        return total
+
+    async def _indirect(self, inode: Inode, zone: int) -> Buf:
+        self._volume.check_zone(zone, inode.num)
+        block = self._volume.zone_block(zone)
+        buf = self._volume.cache.get_cached(block) or await self._volume.cache.get(block)
+        if buf.ino:
+            self._volume.cache.put(buf)
+            raise Corrupt("an indirect block is also file data", block=block, inode=inode.num)
+        return buf
+
+    def _unpack(self, buf: Buf, start: int, count: int) -> tuple[int, ...]:
+        return struct.unpack_from(f"{self._order}{count}{self._code}", buf.data, start * self._pointer.size)
+
+    def _store_pointers(self, buf: Buf, pointers: list[int], level: int) -> None:
+        struct.pack_into(f"{self._order}{self._per_block}{self._code}", buf.data, 0, *pointers)
+        self._volume.cache.mark_dirty(buf, Order.INDIRECT + level - 1)
+
+    def _free(self, inode: Inode, zone: int, count: int) -> None:
+        self._volume.free_zones(zone, count)
+        if inode.zones_used is not None:
+            inode.zones_used -= count

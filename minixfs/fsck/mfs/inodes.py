@@ -1,0 +1,146 @@
+"""The inodes in use, as columns of numpy arrays.
+
+`InodeTable.load` reads the inode table in batches and keeps the inodes whose mode is not 0, so memory
+follows the number of files, not the size of the table. A *row* is an index into the columns; rows stay what
+they are when inodes are added or freed. Whoever changes a column sets `changed` for the row; `flush` puts
+changed rows back into the volume's blocks.
+"""
+
+from __future__ import annotations
+
+import stat
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minixfs.fs.mfs import layout
+from minixfs.fsck.mfs.volume import Volume
+
+BYTES_PER_ROW = 64
+"""Memory that a row takes, about."""
+TYPE_MASK = 0o170000
+MAPPED_TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+
+
+class InodeTable:
+    """Columns `numbers`, `mode`, `nlinks`, `size` (bytes) and `zones` (rows of 9 or 10), all int64."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._pointers = layout.DIRECT_ZONES + volume.superblock.variant.levels
+        self.numbers = np.zeros(0, np.int64)
+        self.mode = np.zeros(0, np.int64)
+        self.nlinks = np.zeros(0, np.int64)
+        self.size = np.zeros(0, np.int64)
+        self.zones = np.zeros((0, self._pointers), np.int64)
+        self.changed = np.zeros(0, np.bool_)
+        self._fresh: set[int] = set()
+        self._index()
+
+    def _index(self) -> None:
+        self._order = np.argsort(self.numbers)
+        self._ascending = self.numbers[self._order]
+
+    async def load(self) -> None:
+        """Read the whole table. Raises Unsupported when there are more inodes in use than memory allows."""
+        volume, superblock = self._volume, self._volume.superblock
+        per_block, record = superblock.inodes_per_block, superblock.inode_record
+        parts: list[NDArray[Any]] = []
+        numbers: list[NDArray[np.int64]] = []
+        for block in range(superblock.inode_table_block, superblock.inode_table_end, volume.batch_blocks):
+            count = min(volume.batch_blocks, superblock.inode_table_end - block)
+            rows = await volume.read_blocks(np.arange(block, block + count))
+            records = np.ascontiguousarray(rows[:, : per_block * record.size]).reshape(-1).view(record.dtype)
+            first = (block - superblock.inode_table_block) * per_block + 1
+            records = records[: superblock.inodes - first + 1]
+            used = np.flatnonzero(records["i_mode"])
+            if len(used):
+                volume.budget.spend(len(used) * (BYTES_PER_ROW + record.size))
+                parts.append(records[used])
+                numbers.append(used + first)
+        if parts:
+            table = np.concatenate(parts)
+            self.numbers = np.concatenate(numbers)
+            self.mode = table["i_mode"].astype(np.int64)
+            self.nlinks = table["i_nlinks"].astype(np.int64)
+            self.size = table["i_size"].astype(np.int64)
+            self.zones = table["i_zone"].astype(np.int64)
+            self.changed = np.zeros(len(table), np.bool_)
+            volume.budget.refund(table.nbytes)
+        self._index()
+
+    @property
+    def type(self) -> NDArray[np.int64]:
+        """Type bits of every row; 0 for rows that have been freed."""
+        return self.mode & TYPE_MASK
+
+    def rows_of_type(self, *types: int) -> NDArray[np.int64]:
+        return np.flatnonzero(np.isin(self.type, types))
+
+    def rows_for(self, numbers: NDArray[Any]) -> NDArray[np.int64]:
+        """The row of each inode number, -1 for those not in use."""
+        if not len(self.numbers):
+            return np.full(len(numbers), -1, np.int64)
+        place = np.minimum(np.searchsorted(self._ascending, numbers), len(self._order) - 1)
+        rows = self._order[place]
+        return np.where((self.numbers[rows] == numbers) & (self.mode[rows] != 0), rows, -1)
+
+    def row(self, number: int) -> int:
+        """The row of one inode, -1 if it is not in use."""
+        return int(self.rows_for(np.array([number]))[0])
+
+    def free_number(self) -> int | None:
+        """The lowest inode number that is not in use, or None."""
+        used = np.sort(self.numbers[self.mode != 0])
+        gaps = np.flatnonzero(used != np.arange(1, len(used) + 1))
+        number = int(gaps[0]) + 1 if len(gaps) else len(used) + 1
+        return number if number <= self._volume.superblock.inodes else None
+
+    def add(self, number: int, mode: int) -> int:
+        """Make inode `number`, which is not in use, an empty one; return its row. It belongs to user 0."""
+        known = np.flatnonzero(self.numbers == number)
+        if len(known):
+            row = int(known[0])
+            self.free(row)
+        else:
+            row = len(self.numbers)
+            self.numbers = np.append(self.numbers, number)
+            self.mode, self.nlinks, self.size = (np.append(c, 0) for c in (self.mode, self.nlinks, self.size))
+            self.zones = np.append(self.zones, np.zeros((1, self._pointers), np.int64), axis=0)
+            self.changed = np.append(self.changed, True)
+            self._index()
+        self.mode[row] = mode
+        self.changed[row] = True
+        self._fresh.add(row)
+        return row
+
+    def free(self, row: int) -> None:
+        """Give an inode up. Its zones become free with the next count of zones in use."""
+        self.mode[row] = self.nlinks[row] = self.size[row] = 0
+        self.zones[row] = 0
+        self.changed[row] = True
+
+    async def flush(self) -> None:
+        """Put all changed rows into the volume's blocks."""
+        volume, superblock = self._volume, self._volume.superblock
+        record = superblock.inode_record
+        now = int(time.time()) & 0xFFFFFFFF
+        for row in np.flatnonzero(self.changed).tolist():
+            index = int(self.numbers[row]) - 1
+            block, slot = divmod(index, superblock.inodes_per_block)
+            data = await volume.edit(superblock.inode_table_block + block)
+            inode = np.frombuffer(data, record.dtype, count=1, offset=slot * record.size)[0:1]
+            if row in self._fresh or not self.mode[row]:
+                data[slot * record.size : (slot + 1) * record.size] = bytes(record.size)
+            if row in self._fresh:
+                for name in ("i_atime", "i_mtime", "i_ctime"):
+                    if name in record.fields:
+                        inode[name] = now
+            inode["i_mode"] = self.mode[row]
+            inode["i_nlinks"] = self.nlinks[row]
+            inode["i_size"] = self.size[row]
+            inode["i_zone"] = self.zones[row]
+        self.changed[:] = False
+        self._fresh.clear()

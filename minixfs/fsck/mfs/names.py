@@ -1,0 +1,167 @@
+"""All directory entries of a volume as arrays, and from them the path of an inode for messages.
+
+`scan` reads the directories in bulk; it judges nothing, so it works on any volume. Positions are slot
+numbers within the directory.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minixfs.fs.mfs.layout import ROOT_INODE
+from minixfs.fsck.mfs.context import Context
+from minixfs.fsck.mfs.mapping import references
+from minixfs.fsck.report import MAX_KEPT
+
+_BYTES_PER_ENTRY = 40
+_NAME_WORDS = 8
+_MULTIPLIERS = np.random.default_rng(0x4D5A).integers(1, 1 << 63, _NAME_WORDS, np.uint64) | np.uint64(1)
+
+
+class NameKind(IntEnum):
+    PLAIN = 0
+    DOT = 1
+    DOTDOT = 2
+    EMPTY = 3
+    SLASH = 4
+
+
+@dataclass(slots=True)
+class Entries:
+    """All slots in use, ordered by directory row and position.
+
+    `rows`: the directory; `position`: slot; `inodes`: number stored; `kind`: NameKind; `hash` of the name,
+    NUL and what follows left out; `block` where it lies.
+    """
+
+    rows: NDArray[np.int64]
+    position: NDArray[np.int64]
+    inodes: NDArray[np.int64]
+    kind: NDArray[np.uint8]
+    hash: NDArray[np.uint64]
+    block: NDArray[np.int64]
+
+    def select(self, which: NDArray[Any]) -> Entries:
+        return Entries(
+            self.rows[which],
+            self.position[which],
+            self.inodes[which],
+            self.kind[which],
+            self.hash[which],
+            self.block[which],
+        )
+
+
+async def directory_zones(
+    context: Context, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Row, file zone and zone of all data of the directories `rows`, in that order."""
+    parts = [
+        (refs.rows[valid], refs.places[valid], refs.zones[valid])
+        async for refs in references(context, rows)
+        if refs.level == 0
+        for valid in (context.is_zone(refs.zones),)
+    ]
+    if not parts:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    owner, place, zone = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((place, owner))
+    return owner[order], place[order], zone[order]
+
+
+async def scan(context: Context, rows: NDArray[np.int64]) -> Entries:
+    """The entries of the directories `rows`, also those beyond their sizes."""
+    volume, superblock = context.volume, context.superblock
+    shift, record = superblock.zone_shift, superblock.dirent_record
+    per_block = superblock.block_size // record.size
+    owner, place, zone = await directory_zones(context, rows)
+    owner, place = np.repeat(owner, 1 << shift), np.repeat(place, 1 << shift) << shift
+    place += np.tile(np.arange(1 << shift), len(zone))
+    block = np.repeat(zone << shift, 1 << shift) + np.tile(np.arange(1 << shift), len(zone))
+    parts = [_nothing()]
+    for start in range(0, len(block), volume.batch_blocks):
+        part = slice(start, start + volume.batch_blocks)
+        slots = (await volume.read_blocks(block[part])).view(record.dtype)
+        which, slot = np.nonzero(slots["d_ino"])
+        used = slots[which, slot]
+        volume.budget.spend(len(used) * _BYTES_PER_ENTRY)
+        kind, digest = _classify(used["d_name"])
+        position = place[part][which] * per_block + slot
+        parts.append(
+            Entries(owner[part][which], position, used["d_ino"].astype(np.int64), kind, digest, block[part][which])
+        )
+    return Entries(*(np.concatenate([getattr(part, name) for part in parts]) for name in Entries.__slots__))
+
+
+def _nothing() -> Entries:
+    empty = np.zeros(0, np.int64)
+    return Entries(empty, empty, empty, np.zeros(0, np.uint8), np.zeros(0, np.uint64), empty)
+
+
+def _classify(names: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+    """NameKind and hash of each name."""
+    length = names.dtype.itemsize
+    text = np.zeros((len(names), 8 * _NAME_WORDS), np.uint8)
+    text[:, :length] = np.ascontiguousarray(names).view(np.uint8).reshape(-1, length)
+    text[np.logical_or.accumulate(text == 0, axis=1)] = 0
+    kind = np.zeros(len(names), np.uint8)
+    kind[(text == ord("/")).any(axis=1)] = NameKind.SLASH
+    kind[text[:, 0] == 0] = NameKind.EMPTY
+    dot = text[:, 0] == ord(".")
+    kind[dot & (text[:, 1] == 0)] = NameKind.DOT
+    kind[dot & (text[:, 1] == ord(".")) & (text[:, 2] == 0)] = NameKind.DOTDOT
+    words = text.view("<u8")
+    digest = np.zeros(len(names), np.uint64)
+    for column in range(_NAME_WORDS):
+        digest = (digest ^ words[:, column]) * _MULTIPLIERS[column]
+        digest ^= digest >> np.uint64(29)
+    return kind, digest
+
+
+async def name_rows(context: Context, rows: NDArray[np.int64]) -> None:
+    """See to it that `context.paths` has the paths of these inodes, as far as directories lead to them."""
+    numbers = context.table.numbers[rows[:MAX_KEPT]]
+    context.paths.setdefault(ROOT_INODE, b"/")
+    missing = [number for number in numbers.tolist() if number not in context.paths]
+    if not missing:
+        return
+    if context.links is None:
+        everything = await scan(context, context.table.rows_of_type(stat.S_IFDIR))
+        plain = everything.select((everything.kind != NameKind.DOT) & (everything.kind != NameKind.DOTDOT))
+        context.links = plain.select(np.argsort(plain.inodes, kind="stable"))
+    for number in missing:
+        await _name(context, context.links, number)
+
+
+async def _name(context: Context, links: Entries, number: int) -> None:
+    """Follow the first link to each inode upwards, until a known path or nothing more."""
+    chain: list[tuple[int, bytes]] = []
+    seen = set()
+    while number not in context.paths and number not in seen:
+        seen.add(number)
+        at = int(np.searchsorted(links.inodes, number))
+        if at == len(links.inodes) or links.inodes[at] != number:
+            return
+        chain.append((number, await entry_name(context, int(links.block[at]), int(links.position[at]))))
+        number = int(context.table.numbers[links.rows[at]])
+    path = context.paths.get(number)
+    if path is None:
+        return
+    for number, name in reversed(chain):
+        path = path.rstrip(b"/") + b"/" + name
+        context.paths[number] = path
+
+
+async def entry_name(context: Context, block: int, position: int) -> bytes:
+    """The name in slot `position` of a directory, which lies in `block`."""
+    record = context.superblock.dirent_record
+    slot = position % (context.superblock.block_size // record.size)
+    data = await context.volume.read_blocks(np.array([block]))
+    _, name = record.struct.unpack_from(data.tobytes(), slot * record.size)
+    return bytes(name).split(b"\0", 1)[0]
