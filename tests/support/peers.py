@@ -33,9 +33,7 @@ from tests.support import tree, uml
 _SECONDS = 60  # for one run of a tool
 
 _MINIX_SILENT = re.compile(r"Forcing filesystem check on .*\.")
-_EXT2_SILENT = re.compile(
-    r"e2fsck \d.*|Pass [1-5]: .*|.*: \d+/\d+ files \(\d+\.\d+% non-contiguous\), \d+/\d+ blocks"
-)
+_EXT2_SILENT = re.compile(r"e2fsck \d.*|Pass [1-5]: .*|.*: \d+/\d+ files \(\d+\.\d+% non-contiguous\), \d+/\d+ blocks")
 
 
 class Verdict(NamedTuple):
@@ -55,9 +53,7 @@ def require(*peers: str) -> None:
             pytest.skip(reason)
 
 
-def mkfs_minix(
-    path: Path, size: int, version: int, *, name_len: int | None = None, inodes: int | None = None
-) -> None:
+def mkfs_minix(path: Path, size: int, version: int, *, name_len: int | None = None, inodes: int | None = None) -> None:
     """Make a MINIX volume of `size` bytes in the new or emptied file `path`.
 
     `version` is 1, 2 or 3, `name_len` 14 or 30 (60 in V3), `inodes` their number (by default a third of that

@@ -163,7 +163,7 @@ class _Changer:
         files = sorted(path for path, kind in self.types.items() if kind == stat.S_IFREG)
         nodes = sorted(self.types.keys() - directories)
         movable = [path for path in directories if path != b"."]
-        home, node, other, file = (rng.choice(paths) for paths in (directories, nodes, nodes, files))
+        home, node, other, file = map(rng.choice, (directories, nodes, nodes, files))
         fresh = os.path.normpath(os.path.join(home, name))
         size = os.path.getsize(self._full(file))
         data = rng.randbytes(rng.randrange(10000))
@@ -186,7 +186,7 @@ class _Changer:
                 os.link(self._full(node), self._full(fresh), follow_symlinks=False)
                 self.types[fresh] = self.types[node]
             case "symlink":
-                os.symlink(node, self._full(fresh))
+                os.symlink(os.path.basename(node), self._full(fresh))
                 self.types[fresh] = stat.S_IFLNK
             case "mkdir":
                 os.mkdir(self._full(fresh))
@@ -212,8 +212,7 @@ class _Changer:
         os.rename(self._full(old), self._full(new))
         self.types.pop(new, None)
         self.types = {
-            new + path[len(old) :] if _is_below(path, old) else path: kind
-            for path, kind in self.types.items()
+            new + path[len(old) :] if _is_below(path, old) else path: kind for path, kind in self.types.items()
         }
 
     def _full(self, path: bytes) -> bytes:
@@ -242,7 +241,9 @@ class _Grower:
 
     def grow(self) -> None:
         self._grow_fixed_names()
-        self._grow_directories()
+        for _ in range(12):
+            self.directories.append(self._fresh())
+            os.mkdir(self.directories[-1])
         self._grow_files()
         self._grow_sparse_files()
         self._grow_links()
@@ -265,11 +266,6 @@ class _Grower:
             os.unlink(path)
             self.files.remove(path)
         self.directories += [deep, wide]
-
-    def _grow_directories(self) -> None:
-        for _ in range(12):
-            self.directories.append(self._fresh())
-            os.mkdir(self.directories[-1])
 
     def _grow_files(self) -> None:
         shapes = [block * count for block in self.BLOCKS for count in (1, *self.DIRECT)]
@@ -321,8 +317,7 @@ class _Grower:
     def _fresh(self) -> bytes:
         """An unused path in some directory: short, of the maximum length, or of any length and any bytes."""
         while True:
-            lengths = self.rng.randint(1, 4), self.rng.randint(1, self.name_max), self.name_max
-            length = self.rng.choice(lengths)
+            length = self.rng.choice((self.rng.randint(1, 4), self.rng.randint(1, self.name_max), self.name_max))
             path = os.path.join(self.rng.choice(self.directories), self._bytes(length).replace(b"/", b"_"))
             if not os.path.lexists(path) and os.path.basename(path) not in (b".", b".."):
                 return path
@@ -387,14 +382,7 @@ def _text(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
 
 
-def main(arguments: list[str]) -> None:
-    while arguments:
-        end = arguments.index("--") if "--" in arguments else len(arguments)
-        _run(arguments[:end])
-        arguments = arguments[end + 1 :]
-
-
-def _run(command: list[str]) -> None:
+def main(command: list[str]) -> None:
     match command:
         case ["populate", root, seed, name_max, uid_max, gid_max, big]:
             ids_max = (int(uid_max), int(gid_max))
@@ -409,4 +397,5 @@ def _run(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    for words in "\0".join(sys.argv[1:]).split("\0--\0"):
+        main(words.split("\0"))

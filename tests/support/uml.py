@@ -6,12 +6,13 @@ returns what it printed. A boot takes about 3 s, so check many images in one. Wh
 * `/dev/ubda`, `/dev/ubdb`, ...: the images in the order given, 16 at most, written back when `run` returns;
 * `/mnt/a`, `/mnt/b`, ...: a directory to mount each on; what is left mounted is unmounted afterwards;
 * `/mnt/share`: the host directory `share`, writable; the only way to the host's files except the images;
-* the rest of the host, read-only: its programs, and `tree.py` by `tree_command`;
+* the rest of the host, read-only, but for what it has below `/mnt`: its programs, `tree.py` by `tree_command`;
 * a shell with `set -e` in `/mnt`, which is a tmpfs. Standard output is returned; standard error and the
   kernel's messages show in the error.
 
 Needs the Debian package `user-mode-linux`, but no privileges: for others than root, the host's files keep
-their permissions.
+their permissions. The Linux MINIX driver refuses zones of several blocks, blocks other than 1K, 2K and 4K,
+big-endian and hybrid volumes; it cuts owners that do not fit, V1 group ids to 8 bits, without an error.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def run(images: Sequence[Path], script: str, *, share: Path | None = None, timeo
         work = Path(name)
         result = work / "result"
         result.mkdir()
-        (work / "script").write_text(script, errors="surrogateescape")
+        (work / "script").write_text(script, encoding="utf-8", errors="surrogateescape")
         letters = [letter for letter, _ in disks(images)]
         for letter, image in disks(images):
             # The kernel's command line has no quoting, and ubd takes a comma for a separator.
@@ -184,6 +185,6 @@ def _memory_directory() -> Path | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(errors="surrogateescape")
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return ""
