@@ -123,7 +123,7 @@ class Judge:
         """Record a fault that cannot be repaired as things stand."""
         self._stuck[finding.kind, finding.message] = finding
 
-    def begin_pass(self) -> None:
+    def begin_round(self) -> None:
         """What was stuck so far may have come right since."""
         self._stuck.clear()
 

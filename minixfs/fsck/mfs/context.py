@@ -45,6 +45,7 @@ class Kind(StrEnum):
     INODE_MAP = "inode-map"
     ZONE_MAP = "zone-map"
     PADDING = "padding"
+    UNSETTLED = "unsettled"
 
 
 class Context:

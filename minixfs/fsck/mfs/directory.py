@@ -1,0 +1,131 @@
+"""One directory, slot by slot, for the few that need repair."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minixfs.fsck.mfs.context import Context
+from minixfs.fsck.mfs.mapping import FileMap
+from minixfs.fsck.mfs.names import directory_zones
+
+
+class Entry(NamedTuple):
+    """A slot in use: its position, the inode number, the name without padding."""
+
+    position: int
+    inode: int
+    name: bytes
+
+
+class Directory:
+    """The directory in `row`. `await Directory.open(...)` reads its map; every method sees the changes of
+    the others.
+
+    `holes` says that zones are missing before the last one.
+    """
+
+    def __init__(self, context: Context, row: int, places: list[int], zones: list[int]) -> None:
+        self._context = context
+        self._row = row
+        self._zones = zones
+        self._record = context.superblock.dirent_record
+        self._per_zone = context.superblock.zone_size // self._record.size
+        self._used: set[int] | None = None
+        self._next = 2
+        self.holes = places != list(range(len(places)))
+
+    @classmethod
+    async def open(cls, context: Context, row: int) -> Directory:
+        _, place, zone = await directory_zones(context, np.array([row]))
+        return cls(context, row, place.tolist(), zone.tolist())
+
+    @property
+    def slots(self) -> int:
+        """Slots that the mapped zones hold (holes do not count)."""
+        return len(self._zones) * self._per_zone
+
+    @property
+    def size(self) -> int:
+        """Slots that the size of the directory covers."""
+        return int(self._context.table.size[self._row]) // self._record.size
+
+    @property
+    def zone_count(self) -> int:
+        return len(self._zones)
+
+    @property
+    def has_spare_zones(self) -> bool:
+        """Whether zones lie wholly behind the size (the first one is always needed)."""
+        return self.zone_count > self._zones_needed()
+
+    def set_size(self, slots: int) -> None:
+        self._context.table.size[self._row] = slots * self._record.size
+        self._context.table.changed[self._row] = True
+
+    async def close_holes(self) -> None:
+        """Move later zones forward so that none is missing."""
+        file_map = FileMap(self._context, self._row)
+        for index, zone in enumerate(self._zones):
+            await file_map.set(index, zone)
+        await file_map.cut(len(self._zones))
+        self.holes = False
+
+    async def drop_spare_zones(self) -> None:
+        needed = self._zones_needed()
+        await FileMap(self._context, self._row).cut(needed)
+        del self._zones[needed:]
+
+    async def entries(self) -> list[Entry]:
+        """The slots in use, in order, also behind the size."""
+        volume, result = self._context.volume, []
+        for index, zone in enumerate(self._zones):
+            blocks = self._context.blocks_of(zone)
+            data = (await volume.read_run(blocks.start, len(blocks))).view(self._record.dtype)
+            for slot in np.flatnonzero(data["d_ino"]).tolist():
+                name = data["d_name"][slot].tobytes().split(b"\0", 1)[0]
+                result.append(Entry(index * self._per_zone + slot, int(data["d_ino"][slot]), name))
+        return result
+
+    async def put(self, position: int, inode: int, name: bytes) -> None:
+        """Write one slot of a mapped zone. Inode 0 clears it; clearing leaves the name field as it is."""
+        block, offset = self._where(position)
+        data = await self._context.volume.edit(block)
+        if inode:
+            self._record.struct.pack_into(data, offset, inode, name)
+        else:
+            number = self._record.offsets["d_name"]
+            data[offset : offset + number] = bytes(number)
+
+    async def reserve(self, slots: int) -> bool:
+        """See to it that there are zones for so many slots and the size covers them; False if there is no room."""
+        while self.slots < slots:
+            zone = self._context.new_zone()
+            if zone is None or not await FileMap(self._context, self._row).set(len(self._zones), zone):
+                return False
+            self._zones.append(zone)
+        if self.size < slots:
+            self.set_size(slots)
+        return True
+
+    async def add(self, inode: int, name: bytes) -> bool:
+        """Put an entry into the first free slot behind ``..``; False if there is no room for it."""
+        if self._used is None:
+            self._used = {entry.position for entry in await self.entries() if entry.position < self.size}
+        while self._next in self._used:
+            self._next += 1
+        if not await self.reserve(self._next + 1):
+            return False
+        await self.put(self._next, inode, name)
+        self._next += 1
+        return True
+
+    def _zones_needed(self) -> int:
+        return max(1, -(-self.size // self._per_zone))
+
+    def _where(self, position: int) -> tuple[int, int]:
+        """Block and byte offset of a slot."""
+        index, slot = divmod(position, self._per_zone)
+        step, offset = divmod(slot * self._record.size, self._context.superblock.block_size)
+        return self._context.blocks_of(self._zones[index])[step], offset
