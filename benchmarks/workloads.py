@@ -1,0 +1,157 @@
+"""What is timed: sessions of phases.
+
+A `Session` starts from a new image and a new mount, so that contenders and sessions cannot disturb each
+other; its phases run in order, each building on what the ones before it left (the files that `stat` looks
+at are those that `create` made). A `Phase` is one fresh client process. `{mnt}` and `{tar}` in its command
+stand for the mount point and the tar file.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import sys
+import tarfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+FILES_A_FOLDER = 50
+TAR_SEED = 1987
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One client process for `count` units of work.
+
+    `unit` is how its speed is told: "us" a piece of work, "MB/s" when `count` is MiB, or "ms" in all.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    count: int
+    unit: str = "us"
+    cold: bool = False  # caches are emptied first
+    timed: bool = True
+    own_clock: bool = False  # the client says how long it took, start-up excluded
+
+
+@dataclass(frozen=True)
+class Session:
+    name: str
+    phases: tuple[Phase, ...]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything. `big_mib` is read and written in sequence."""
+
+    files: int
+    folders: int
+    tar_files: int
+    entries: int
+    big_mib: int
+    records: int
+    fsyncs: int
+
+
+FULL = Scale(
+    files=5000, folders=1000, tar_files=1000, entries=20_000, big_mib=512, records=10_000, fsyncs=500
+)
+QUICK = Scale(files=500, folders=200, tar_files=200, entries=2000, big_mib=64, records=1000, fsyncs=50)
+
+
+def _action(
+    name: str,
+    action: str,
+    folder: str,
+    count: int,
+    *,
+    unit: str = "us",
+    cold: bool = False,
+    timed: bool = True,
+) -> Phase:
+    """A phase whose body is `benchmarks.client`'s `action`."""
+    line = (sys.executable, "-m", "benchmarks.client", action, f"{{mnt}}{folder}", str(count))
+    return Phase(name, line, count, unit, cold=cold, timed=timed, own_clock=True)
+
+
+def sessions(scale: Scale) -> list[Session]:
+    n, entries, big, records = scale.files, scale.entries, scale.big_mib, scale.records
+    cat = ("find", "{mnt}/tree", "-type", "f", "-exec", "cat", "{}", "+")
+    find = ("find", "{mnt}/tree", "-printf", "%s %m %T@ %p\n")
+    return [
+        Session("mount", ()),
+        Session("files", (
+            _action("create", "create", "/files", n),
+            _action("stat", "stat", "/files", n),
+            _action("stat, cold", "stat", "/files", n, cold=True),
+            _action("failed lookup, twice", "absent", "/files", n),
+            _action("open+close", "open_close", "/files", n),
+            _action("rename", "rename", "/files", n),
+            _action("unlink", "unlink", "/files", n),
+            _action("mkdir+rmdir", "mkdir_rmdir", "", scale.folders),
+        )),
+        Session("tree", (
+            Phase("untar", ("tar", "-xf", "{tar}", "-C", "{mnt}"), scale.tar_files),
+            Phase("find with stat", find, scale.tar_files),
+            Phase("find with stat, cold", find, scale.tar_files, cold=True),
+            Phase("cat all, cold", cat, scale.tar_files, cold=True),
+            Phase("cat all, warm", cat, scale.tar_files),
+            Phase("rm -rf", ("rm", "-rf", "{mnt}/tree"), scale.tar_files),
+        )),
+        Session("sequential", (
+            _action("write+fsync", "write_file", "", big, unit="MB/s"),
+            _action("read, cold", "read_file", "", big, unit="MB/s", cold=True),
+            _action("read, warm", "read_file", "", big, unit="MB/s"),
+        )),
+        Session("random", (
+            _action("prepare", "write_file", "", 64, unit="MB/s", timed=False),
+            _action("4K read, cold", "random_read", "", records, cold=True),
+            _action("4K write, one fsync", "random_write", "", records),
+            _action("4K append+fsync", "write_fsync", "", scale.fsyncs),
+        )),
+        Session("directory", (
+            _action("prepare", "create", "/many", entries, timed=False),
+            _action("readdir", "readdir", "/many", entries),
+            _action("readdir, cold", "readdir", "/many", entries, cold=True),
+        )),
+    ]  # fmt: skip
+
+
+def select(everything: Sequence[Session], wanted: Collection[str]) -> list[Session]:
+    """The sessions and phases that `wanted` names; earlier phases stay, untimed, since later ones build on
+    them.
+
+    Raises ValueError for a name that nothing has.
+    """
+    known = {session.name for session in everything} | {
+        p.name for session in everything for p in session.phases
+    }
+    if unknown := set(wanted) - known:
+        raise ValueError(f"no workload {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
+    chosen = []
+    for session in everything:
+        hits = [i for i, phase in enumerate(session.phases) if phase.timed and phase.name in wanted]
+        if session.name in wanted:
+            chosen.append(session)
+        elif hits:
+            phases = session.phases[: hits[-1] + 1]
+            chosen.append(Session(session.name, tuple(replace(p, timed=p.name in wanted) for p in phases)))
+    return chosen
+
+
+def make_tar(path: Path, count: int) -> None:
+    """A tar file of `count` files of 1 to 8 KiB in folders below `tree/`, always the same bytes."""
+    rng = random.Random(TAR_SEED)
+    with tarfile.open(path, "w") as tar:
+        for number in range(count):
+            folder = f"tree/dir{number // FILES_A_FOLDER:03}"
+            if number % FILES_A_FOLDER == 0:
+                entry = tarfile.TarInfo(folder)
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(entry)
+            data = rng.randbytes(rng.randint(1024, 8192))
+            entry = tarfile.TarInfo(f"{folder}/file{number:05}")
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
