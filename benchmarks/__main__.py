@@ -26,18 +26,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         prog="python -m benchmarks",
         description="Time minixfs beside fuse2fs and a null pyfuse3 server, interleaved in one run.",
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the work: for a look, not for a claim"
-    )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write machine, settings and all samples to FILE"
-    )
-    parser.add_argument(
-        "--only", action="append", metavar="NAME", help="only this session or workload (repeatable)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, metavar="N", help=f"default {ROUNDS}, with --quick {QUICK_ROUNDS}"
-    )
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work: for a look, not for a claim")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, settings and all samples to FILE")
+    parser.add_argument("--only", action="append", metavar="NAME", help="only this session or workload (repeatable)")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"default {ROUNDS}, with --quick {QUICK_ROUNDS}")
     parser.add_argument(
         "--fs", default=",".join(contenders.DEFAULT), metavar="A,B,...",
         help=f"contenders, the first is compared with the rest; of {', '.join(contenders.CONTENDERS)}"
@@ -99,9 +91,7 @@ def main() -> int:
     if not names:
         print("nothing was measured", file=sys.stderr)
         return 1
-    where = (
-        f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}, load {about['load_average']:.1f}"
-    )
+    where = f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}, load {about['load_average']:.1f}"
     print(f"{where}; rounds: {options.rounds}; {about['date']}")
     for sheet in report.sheets(results, names):
         report.show(sheet)

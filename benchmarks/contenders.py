@@ -18,9 +18,7 @@ IMAGE_BYTES = 1 << 30
 def program(name: str) -> str | None:
     """The path of a program: beside this interpreter (a virtual environment), in PATH, or in sbin."""
     beside = Path(sys.executable).parent / name
-    return (
-        str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    )
+    return str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
 
 
 class Contender(ABC):

@@ -78,7 +78,8 @@ def run(
     results = Results()
     for number in range(1, rounds + 1):
         for session in sessions:
-            for contender in contenders:
+            first = number % len(contenders)  # whoever goes first would always meet the last one's write-back
+            for contender in [*contenders[first:], *contenders[:first]]:
                 progress(f"round {number}/{rounds}  {session.name}  {contender.name}")
                 try:
                     with (
@@ -94,9 +95,7 @@ def run(
 def _session(mount: Mount, session: Session, number: int, tar: Path, results: Results) -> None:
     name = mount.contender.name
     seconds = mount.start()
-    results.samples.append(
-        Sample(number, name, "mount", MOUNT, "ms", 1, seconds, cpu_seconds=mount.cpu_seconds())
-    )
+    results.samples.append(Sample(number, name, "mount", MOUNT, "ms", 1, seconds, cpu_seconds=mount.cpu_seconds()))
     idle = mount.memory()
     for phase in session.phases:
         if phase.cold:

@@ -157,9 +157,7 @@ class Mount:
     def _helper(self, line: list[str]) -> None:
         """Run a short command to its end."""
         try:
-            subprocess.run(
-                command(line), stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=PATIENCE
-            )
+            subprocess.run(command(line), stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=PATIENCE)
         except subprocess.CalledProcessError as error:
             words = error.stderr.decode(errors="replace").strip().splitlines()
             raise BenchmarkError(f"{line[0]} failed: {words[-1] if words else error.returncode}") from error

@@ -34,7 +34,7 @@ import trio
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError, InodeT, RequestContext
 
 CACHE_SECONDS = 3600.0
-POLLS = 100  # some 60 us of polling: more than most clients need between two requests
+POLLS = 50  # some 30 us of polling: about what a client needs between two requests
 REQUESTS_BETWEEN_CHECKPOINTS = 64  # so that a busy mount still sees signals
 SPACE_BLOCKS = 1 << 20  # what statfs claims, in blocks of 4096 bytes
 

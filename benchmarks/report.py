@@ -38,8 +38,7 @@ def _by_round(samples: Iterable[Sample], key: Key, name: str) -> dict[int, Sampl
         if (sample.session, sample.phase) == key and sample.contender == name:
             found.setdefault(sample.round, []).append(sample)
     return {
-        number: sorted(many, key=lambda sample: sample.seconds)[(len(many) - 1) // 2]
-        for number, many in found.items()
+        number: sorted(many, key=lambda sample: sample.seconds)[(len(many) - 1) // 2] for number, many in found.items()
     }
 
 

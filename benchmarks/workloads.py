@@ -55,9 +55,7 @@ class Scale:
     fsyncs: int
 
 
-FULL = Scale(
-    files=5000, folders=1000, tar_files=1000, entries=20_000, big_mib=512, records=10_000, fsyncs=500
-)
+FULL = Scale(files=5000, folders=1000, tar_files=1000, entries=20_000, big_mib=512, records=10_000, fsyncs=500)
 QUICK = Scale(files=500, folders=200, tar_files=200, entries=2000, big_mib=64, records=1000, fsyncs=50)
 
 
@@ -125,9 +123,7 @@ def select(everything: Sequence[Session], wanted: Collection[str]) -> list[Sessi
 
     Raises ValueError for a name that nothing has.
     """
-    known = {session.name for session in everything} | {
-        p.name for session in everything for p in session.phases
-    }
+    known = {session.name for session in everything} | {p.name for session in everything for p in session.phases}
     if unknown := set(wanted) - known:
         raise ValueError(f"no workload {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
     chosen = []
