@@ -1,0 +1,85 @@
+"""Entry point of the `minixfs` command: finds the command, and turns every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from minixfs.errors import MinixFsError
+
+COMMANDS = {
+    "mount": ("minixfs.cli.mount", "Mount an image on a directory."),
+    "umount": ("minixfs.cli.umount", "Unmount, and wait until the image is final."),
+    "mkfs": ("minixfs.cli.mkfs", "Make a MINIX file system."),
+    "fsck": ("minixfs.cli.fsck", "Check and repair a MINIX file system."),
+    "info": ("minixfs.cli.info", "Show what a file system is and how full."),
+    "ls": ("minixfs.cli.ls", "List files of an image, without a mount."),
+    "cat": ("minixfs.cli.cat", "Print files of an image, without a mount."),
+}
+
+
+class _Commands(click.Group):
+    """Imports a command's module when it is asked for. ``minixfs IMAGE DIR ...`` means mount, as mount.fuse3 calls it."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[name][0]), name)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if len(args) >= 2 and args[0] not in COMMANDS and not args[0].startswith("-") and os.path.isdir(args[1]):
+            args = ["mount", *args]
+        return super().resolve_command(context, args)
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="minixfs", prog_name="minixfs")
+def cli() -> None:
+    """Mount, make, check and read MINIX file systems, without root and without a kernel driver."""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: those of the command; 2 for bad usage unless the command has its own."""
+    try:
+        result = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        _fail(context, error.format_message(), _usage_code(context, error.exit_code))
+    except click.Abort:
+        _fail(None, "interrupted", 130)
+    except MinixFsError as error:
+        _fail(click.get_current_context(silent=True), str(error), error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        _fail(None, f"{name}{error.strerror or error}", 1)
+    else:
+        sys.exit(result if isinstance(result, int) else 0)
+
+
+def _usage_code(context: click.Context | None, default: int) -> int:
+    """Some commands have an exit code of their own for bad usage (fsck and mkfs: 16, mount: 1)."""
+    command = context.command if context is not None else None
+    return getattr(command, "usage_exit_code", default)
+
+
+def _fail(context: click.Context | None, message: str, code: int) -> None:
+    name = context.command_path if context is not None else "minixfs"
+    line = " ".join(message.split())
+    click.echo(f"{name}: {line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,151 @@
+"""From images to a mounted name space: one volume, or a whole MINIX disk as one tree.
+
+    assembly = Assembly(vfs, options)
+    warnings = await assembly.mount_root("disk.img", partition="p0s0")
+    warnings += await assembly.mount_fstab()              what the root's /etc/fstab says, or
+    warnings += await assembly.mount_on("p0s2", b"/usr")  one by one
+    await assembly.close()                                unmount all, let the devices go
+
+All volumes of an assembly share one page pool, which ``cache_size=`` bounds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from minixfs.daemon.options import MountOptions
+from minixfs.daemon.path import ByPath
+from minixfs.daemon.process import Process
+from minixfs.daemon.vfs import Vfs
+from minixfs.errors import MinixFsError, NotFound, UsageError
+from minixfs.fs.mfs.server import MfsServer, probe
+from minixfs.fs.mfs.volume import Settings
+from minixfs.hw.blockdev.device import BlockDevice
+from minixfs.hw.blockdev.open import open_device
+from minixfs.vm.pagecache import PageCache
+from minixfs.vm.pool import PAGE_SIZE, PagePool
+
+FSTAB = b"/etc/fstab"
+FSTAB_MAX = 1 << 16
+_FIRST_DEV = 0x0301
+
+
+class Assembly:
+    """The devices and mounts of one `Vfs`."""
+
+    def __init__(self, vfs: Vfs, options: MountOptions) -> None:
+        self.vfs = vfs
+        self.options = options
+        self.devices: list[BlockDevice] = []
+        self.pages = PageCache(PagePool(options.cache_size // PAGE_SIZE))
+        self._spec = ""
+        self._servers: list[MfsServer] = []
+
+    @property
+    def bytes_written(self) -> int:
+        """What the caches of all volumes have written so far."""
+        caches = [server.volume.cache for server in self._servers]
+        return sum(cache.statistics.blocks_written * cache.block_size for cache in caches)
+
+    async def mount_root(self, spec: str, partition: str | None = None) -> list[str]:
+        """Open `spec` and mount what is on it as the root; returns warnings for the user."""
+        self._spec = spec
+        return await self._mount(partition, b"/", None, self.options.ro)
+
+    async def mount_on(self, partition: str, path: bytes, *, read_only: bool = False) -> list[str]:
+        """Mount another partition of the same disk on a directory of the tree."""
+        process = Process(self.vfs)
+        try:
+            return await self._mount(partition, path, ByPath(process, path), self.options.ro or read_only)
+        except NotFound:
+            name = path.decode(errors="replace")
+            raise UsageError(f"{name}: there is no such directory to mount {partition} on") from None
+        finally:
+            await process.exit()
+
+    async def mount_fstab(self) -> list[str]:
+        """Mount what the root's own /etc/fstab lists. Raises UsageError if there is none."""
+        warnings = []
+        for device, path, read_only in _parse_fstab(await self._read_fstab()):
+            partition = _partition_of(device)
+            if partition is None:
+                warnings.append(f"/etc/fstab: {device} is not a partition of this disk; left out")
+                continue
+            warnings += await self.mount_on(partition, path.encode(), read_only=read_only)
+        return warnings
+
+    async def close(self) -> None:
+        """Unmount everything and close the devices, the latter in any case."""
+        try:
+            await self.vfs.unmount_all()
+        finally:
+            for device in self.devices:
+                device.close()
+            self.devices.clear()
+            self.pages.pool.close()
+
+    async def _mount(self, partition: str | None, path: bytes, on: ByPath | None, read_only: bool) -> list[str]:
+        options = self.options
+        spec = self._spec
+        if on is not None:
+            spec = re.sub(r":p[0-3](s[0-3])?$", "", spec)
+        device = await open_device(
+            spec,
+            partition=partition,
+            offset=options.offset if on is None else None,
+            size_limit=options.sizelimit if on is None else None,
+            read_only=read_only,
+            runtime=self.vfs.runtime,
+            probe=probe,
+        )
+        try:
+            settings = Settings(
+                force=options.force,
+                strict=options.strict,
+                truncate_names=options.truncate_names,
+                atime=options.atime,
+                errors=options.errors,
+                synchronous=options.sync,
+            )
+            dev = _FIRST_DEV + len(self.devices)
+            server = MfsServer(device, dev, self.pages, settings)
+            label = os.path.basename(spec) + (f":{partition}" if partition else "")
+            _, warnings = await self.vfs.mount(server, dev, label, on=on, path=path, read_only=read_only)
+        except BaseException:
+            device.close()
+            raise
+        self.devices.append(device)
+        self._servers.append(server)
+        return [f"{label}: {warning}" for warning in warnings]
+
+    async def _read_fstab(self) -> str:
+        process = Process(self.vfs)
+        try:
+            descriptor = await process.open(FSTAB, os.O_RDONLY)
+            text = bytes(await process.read(descriptor, FSTAB_MAX))
+        except MinixFsError as error:
+            raise UsageError(
+                f"--tree: cannot read /etc/fstab on the root volume ({error}); say what goes where with --also"
+            ) from None
+        finally:
+            await process.exit()
+        return text.decode(errors="replace")
+
+
+def _parse_fstab(text: str) -> list[tuple[str, str, bool]]:
+    """Device, mount point and read-only flag of each entry but the root's own, outer directories first."""
+    entries = []
+    for line in text.splitlines():
+        fields = line.split("#")[0].split()
+        if len(fields) < 3 or fields[1] == "/" or not fields[1].startswith("/") or fields[2] not in ("mfs", "minix"):
+            continue
+        words = fields[3].split(",") if len(fields) > 3 else []
+        entries.append((fields[0], fields[1], "ro" in words))
+    return sorted(entries, key=lambda entry: entry[1].rstrip("/").count("/"))
+
+
+def _partition_of(device: str) -> str | None:
+    """The partition that a MINIX device name means: /dev/c0d0p0s2 -> p0s2."""
+    match = re.fullmatch(r"(?:/dev/)?c\dd\d(p[0-3](?:s[0-3])?)", device)
+    return match[1] if match else None

@@ -1,0 +1,451 @@
+"""The FUSE face: turns what the kernel asks into calls of VFS, and their results into replies.
+
+A node id of the kernel is the key of a vnode (mount slot and inode number), which makes the root's 1. For every id
+that the kernel knows there is one reference to the vnode and a count of look-ups; when the kernel has forgotten as
+many as it was told, the reference goes.
+
+The kernel checks permissions (``default_permissions``) and keeps caches of names, attributes and data that are
+valid for a long time, since nobody but us changes the volume. What it cannot know it is told: that set-id bits went
+with a write. With its write-back cache it owns size and modification time of open files, and it reads from files
+that are open for writing only.
+
+Every error that is not an expected one becomes EIO for that one request, with one traceback in the log; the mount
+lives on.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import os
+import stat
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import pyfuse3
+from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext, SetattrFields, StatvfsData
+
+from minixfs.daemon.call import Call
+from minixfs.daemon.calls import link as names
+from minixfs.daemon.calls import open as opening
+from minixfs.daemon.calls import protect, readwrite
+from minixfs.daemon.calls import stat as attributes
+from minixfs.daemon.objects import Filp, Vnode, dup
+from minixfs.daemon.path import ByName, ByNode, Held
+from minixfs.daemon.tll import Mode
+from minixfs.daemon.vfs import Vfs
+from minixfs.errors import IdOverflow, MinixFsError, NotFound, PosixError
+from minixfs.fs.protocol import SUPER_USER, Credentials, DirEntry, Node, Stat, TimeUpdate
+from minixfs.hw.blockdev.device import Buffer
+
+log = logging.getLogger(__name__)
+
+CACHE_SECONDS = 86400.0
+READDIR_BATCH = 32
+SET_ID = stat.S_ISUID | stat.S_ISGID
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the mount shows what is on the volume. None shows it as it is.
+
+    `uid`, `gid`: every object belongs to them. `umask`: these permission bits are taken away. `fakeroot`: the user of
+    the mount may do everything, and what is made belongs to root.
+    """
+
+    uid: int | None = None
+    gid: int | None = None
+    umask: int | None = None
+    fakeroot: bool = False
+    writeback: bool = True
+
+
+def _request(
+    method: Callable[Concatenate[FuseFace, P], Awaitable[R]],
+) -> Callable[Concatenate[FuseFace, P], Coroutine[Any, Any, R]]:
+    """Turn what a handler raises into an errno for the kernel."""
+
+    @functools.wraps(method)
+    async def handler(self: FuseFace, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await method(self, *args, **kwargs)
+        except MinixFsError as error:
+            raise FUSEError(error.errno) from None
+        except FUSEError:
+            raise
+        except Exception:
+            log.exception("internal error in %s", method.__name__)
+            raise FUSEError(errno.EIO) from None
+
+    return handler
+
+
+class FuseFace(pyfuse3.Operations):
+    """`vfs` shown to the kernel. `_lookups` counts what the kernel was told of each node."""
+
+    supports_dot_lookup = False
+    enable_acl = False
+
+    def __init__(self, vfs: Vfs, view: View) -> None:
+        super().__init__()
+        self.enable_writeback_cache = view.writeback
+        self._vfs = vfs
+        self._view = view
+        self._lookups: dict[int, int] = {}
+        self._files: dict[int, Filp] = {}
+        self._next_handle = 1
+        self._absent = EntryAttributes()
+        self._absent.st_ino = pyfuse3.InodeT(0)
+        self._absent.entry_timeout = CACHE_SECONDS
+        self._root = dup(vfs.root.root)
+
+    async def close(self) -> None:
+        """Drop what the kernel holds: it need not say good-bye when a mount ends."""
+        for filp in list(self._files.values()):
+            async with self._vfs.call() as call:
+                await opening.close(call, filp)
+        self._files.clear()
+        for key in list(self._lookups):
+            await self._vfs.vnodes.put(self._node(key))
+        self._lookups.clear()
+        await self._vfs.vnodes.put(self._root)
+
+    # ---- nodes ------------------------------------------------------------------------------------------------
+
+    @_request
+    async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
+        directory = self._node(parent_inode)
+        async with self._vfs.call() as call:
+            try:
+                async with ByNode(directory).object(call, Mode.READ, Mode.READ) as held:
+                    node = await directory.fs.lookup_entry(directory.ino, name)
+                    vnode = await self._adopt(held, node)
+            except NotFound:
+                return self._absent
+            return await self._entry(call, vnode)
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        for key, count in inode_list:
+            left = self._lookups.get(key, 0) - count
+            if left > 0:
+                self._lookups[key] = left
+            elif key in self._lookups:
+                del self._lookups[key]
+                try:
+                    await self._vfs.vnodes.put(self._node(key))
+                except MinixFsError as error:
+                    log.error("releasing inode %d: %s", key, error)
+
+    @_request
+    async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
+        vnode = self._node(inode)
+        async with self._vfs.call() as call:
+            return self._attributes(vnode.key, await attributes.stat(call, ByNode(vnode)))
+
+    @_request
+    async def setattr(
+        self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
+    ) -> EntryAttributes:
+        place = ByNode(self._node(inode))
+        async with self._vfs.call() as call:
+            if fields.update_size:
+                await readwrite.truncate(call, place, attr.st_size)
+            if fields.update_mode:
+                await protect.chmod(call, place, attr.st_mode)
+            if fields.update_uid or fields.update_gid:
+                uid = attr.st_uid if fields.update_uid else protect.KEEP
+                gid = attr.st_gid if fields.update_gid else protect.KEEP
+                await protect.chown(call, place, uid, gid)
+            if fields.update_atime or fields.update_mtime or fields.update_ctime:
+                await attributes.utime(
+                    call,
+                    place,
+                    attr.st_atime_ns if fields.update_atime else TimeUpdate.OMIT,
+                    attr.st_mtime_ns if fields.update_mtime else TimeUpdate.OMIT,
+                    attr.st_ctime_ns if fields.update_ctime else TimeUpdate.NOW,
+                )
+            return self._attributes(place.vnode.key, await attributes.stat(call, place))
+
+    @_request
+    async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
+        async with self._vfs.call() as call:
+            return await names.readlink(call, ByNode(self._node(inode)))
+
+    @_request
+    async def statfs(self, ctx: RequestContext) -> StatvfsData:
+        async with self._vfs.call() as call:
+            usage = await attributes.statvfs(call, ByNode(self._vfs.root.root))
+        data = StatvfsData()
+        data.f_bsize, data.f_frsize, data.f_blocks = usage.bsize, usage.frsize, usage.blocks
+        data.f_bfree, data.f_bavail = usage.bfree, usage.bavail
+        data.f_files, data.f_ffree, data.f_favail = usage.files, usage.ffree, usage.ffree
+        data.f_namemax = usage.namemax
+        return data
+
+    # ---- names ------------------------------------------------------------------------------------------------
+
+    @_request
+    async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
+        place = ByName(self._node(parent_inode), name)
+        async with self._call_of(ctx) as call:
+            await opening.mknod(call, place, mode, _device_from_host(rdev))
+            return await self._entry_at(call, place)
+
+    @_request
+    async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
+        place = ByName(self._node(parent_inode), name)
+        async with self._call_of(ctx) as call:
+            await opening.mkdir(call, place, mode)
+            return await self._entry_at(call, place)
+
+    @_request
+    async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
+        place = ByName(self._node(parent_inode), name)
+        async with self._call_of(ctx) as call:
+            await names.symlink(call, target, place)
+            return await self._entry_at(call, place)
+
+    @_request
+    async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
+        vnode = self._node(inode)
+        async with self._vfs.call() as call:
+            await names.link(call, ByNode(vnode), ByName(self._node(new_parent_inode), new_name))
+            return await self._entry(call, dup(vnode))
+
+    @_request
+    async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        async with self._vfs.call() as call:
+            await names.unlink(call, ByName(self._node(parent_inode), name))
+
+    @_request
+    async def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        async with self._vfs.call() as call:
+            await names.rmdir(call, ByName(self._node(parent_inode), name))
+
+    @_request
+    async def rename(
+        self,
+        parent_inode_old: int,
+        name_old: bytes,
+        parent_inode_new: int,
+        name_new: bytes,
+        flags: int,
+        ctx: RequestContext,
+    ) -> None:
+        if flags & ~(pyfuse3.RENAME_NOREPLACE | pyfuse3.RENAME_EXCHANGE):
+            raise FUSEError(errno.EINVAL)
+        async with self._vfs.call() as call:
+            await names.rename(
+                call,
+                ByName(self._node(parent_inode_old), name_old),
+                ByName(self._node(parent_inode_new), name_new),
+                replace=not flags & pyfuse3.RENAME_NOREPLACE,
+                exchange=bool(flags & pyfuse3.RENAME_EXCHANGE),
+            )
+
+    # ---- files ------------------------------------------------------------------------------------------------
+
+    @_request
+    async def create(
+        self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
+    ) -> tuple[FileInfo, EntryAttributes]:
+        async with self._call_of(ctx) as call:
+            filp = await opening.create(call, ByName(self._node(parent_inode), name), flags, mode)
+            entry = await self._entry(call, dup(filp.vnode))
+            return self._opened(filp, flags), entry
+
+    @_request
+    async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
+        vnode = self._node(inode)
+        set_id = vnode.mode & SET_ID
+        async with self._vfs.call() as call:
+            filp = await opening.open_file(call, ByNode(vnode), flags)
+        if vnode.mode & SET_ID != set_id:
+            self._mode_changed(vnode)
+        return self._opened(filp, flags)
+
+    @_request
+    async def read(self, fh: int, off: int, size: int) -> Buffer:  # type: ignore[override]  # any buffer will do
+        async with self._vfs.call() as call:
+            return await readwrite.read(call, self._files[fh], off, size)
+
+    @_request
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        filp = self._files[fh]
+        vnode = filp.vnode
+        set_id = vnode.mode & SET_ID
+        async with self._vfs.call() as call:
+            count, _ = await readwrite.write(call, filp, off, buf)
+        if set_id and vnode.mode & SET_ID != set_id:
+            self._mode_changed(vnode)
+        return count
+
+    async def flush(self, fh: int) -> None:
+        raise FUSEError(errno.ENOSYS)  # nothing to do at close; the kernel does not ask again
+
+    @_request
+    async def release(self, fh: int) -> None:
+        async with self._vfs.call() as call:
+            await opening.close(call, self._files.pop(fh))
+
+    @_request
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        async with self._vfs.call() as call:
+            await readwrite.fsync(call, self._files[fh])
+
+    # ---- directories ------------------------------------------------------------------------------------------
+
+    @_request
+    async def opendir(self, inode: int, ctx: RequestContext) -> int:
+        async with self._vfs.call() as call:
+            filp = await opening.open_file(call, ByNode(self._node(inode)), os.O_RDONLY | os.O_DIRECTORY)
+        return self._handle(filp)
+
+    @_request
+    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        filp = self._files[fh]
+        position = start_id
+        async with self._vfs.call() as call:
+            while True:
+                entries = await readwrite.getdents(call, filp, position, READDIR_BATCH)
+                if not entries or not await self._reply_entries(call, filp.vnode, entries, token):
+                    return
+                position = entries[-1].next
+
+    async def releasedir(self, fh: int) -> None:
+        await self.release(fh)
+
+    async def fsyncdir(self, fh: int, datasync: bool) -> None:
+        await self.fsync(fh, datasync)
+
+    async def _reply_entries(
+        self, call: Call, directory: Vnode, entries: Sequence[DirEntry], token: pyfuse3.ReaddirToken
+    ) -> bool:
+        """Add entries to the kernel's buffer; False when it is full. What did not fit is put back."""
+        found = await directory.fs.getnodes(entries)
+        room = True
+        for entry, pair in zip(entries, found, strict=True):
+            if pair is None:
+                continue
+            node, status = pair
+            vnode = await self._adopt(Held(directory, directory.vmnt), node)
+            if vnode.vmnt is not directory.vmnt:
+                status = await vnode.fs.stat(vnode.ino)
+            room = room and pyfuse3.readdir_reply(token, entry.name, self._attributes(vnode.key, status), entry.next)
+            if room and entry.name not in (b".", b".."):
+                self._remember(vnode)
+            else:
+                await self._vfs.vnodes.put(vnode)
+        return room
+
+    # ---- what these kernel requests are not for ----------------------------------------------------------------
+
+    async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
+        raise FUSEError(errno.ENOSYS)  # MFS has no extended attributes; the kernel does not ask again
+
+    async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
+        raise FUSEError(errno.ENOSYS)
+
+    async def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
+        raise FUSEError(errno.ENOSYS)
+
+    async def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:
+        raise FUSEError(errno.ENOSYS)
+
+    # ---- inside -----------------------------------------------------------------------------------------------
+
+    def _node(self, key: int) -> Vnode:
+        vnode = self._vfs.vnodes.find(key)
+        if vnode is None:
+            raise PosixError(errno.ESTALE)
+        return vnode
+
+    def _call_of(self, ctx: RequestContext) -> Call:
+        """A call that makes something: it belongs to who asked."""
+        owner = SUPER_USER if self._view.fakeroot else Credentials(ctx.uid, ctx.gid)
+        return self._vfs.call(owner=owner)
+
+    async def _adopt(self, held: Held, node: Node) -> Vnode:
+        """The vnode of a node that was just looked up, or the root of what is mounted on it."""
+        vnode = await self._vfs.vnodes.adopt(held.vmnt, node)
+        if len(self._vfs.mounts) > 1:
+            below = self._vfs.mounted_on(held.vmnt, node.ino)
+            if below is not None:
+                await self._vfs.vnodes.put(vnode)
+                return dup(below.root)
+        return vnode
+
+    async def _entry_at(self, call: Call, place: ByName) -> EntryAttributes:
+        """The reply for an object that was just made."""
+        node = await place.directory.fs.lookup_entry(place.directory.ino, place.name)
+        return await self._entry(call, await self._vfs.vnodes.adopt(place.directory.vmnt, node))
+
+    async def _entry(self, call: Call, vnode: Vnode) -> EntryAttributes:
+        """The reply that tells the kernel of a node. Takes over one reference."""
+        try:
+            entry = self._attributes(vnode.key, await attributes.stat(call, ByNode(vnode)))
+        except BaseException:
+            await self._vfs.vnodes.put(vnode)
+            raise
+        self._remember(vnode)
+        return entry
+
+    def _remember(self, vnode: Vnode) -> None:
+        """The kernel was told of the node once more. The reference that comes with it is kept only the first time."""
+        count = self._lookups.get(vnode.key)
+        if count is None:
+            self._lookups[vnode.key] = 1
+        else:
+            self._lookups[vnode.key] = count + 1
+            vnode.ref_count -= 1
+
+    def _attributes(self, key: int, status: Stat) -> EntryAttributes:
+        view = self._view
+        entry = EntryAttributes()
+        entry.st_ino = pyfuse3.InodeT(key)
+        entry.generation = 0
+        entry.entry_timeout = entry.attr_timeout = CACHE_SECONDS
+        mode = status.mode
+        if view.umask is not None:
+            mode &= ~view.umask
+        entry.st_mode = pyfuse3.ModeT(mode)
+        entry.st_nlink = status.nlink
+        entry.st_uid = status.uid if view.uid is None else view.uid
+        entry.st_gid = status.gid if view.gid is None else view.gid
+        if status.rdev:
+            entry.st_rdev = os.makedev(status.rdev >> 8, status.rdev & 0xFF)
+        entry.st_size = status.size
+        entry.st_blksize = status.blksize
+        entry.st_blocks = status.blocks
+        entry.st_atime_ns = status.atime
+        entry.st_mtime_ns = status.mtime
+        entry.st_ctime_ns = status.ctime
+        return entry
+
+    def _opened(self, filp: Filp, flags: int) -> FileInfo:
+        """The reply to an open. Data of set-id files is not cached: the first write must reach us, as it clears them."""
+        filp.readable = True  # the write-back cache fills pages of files that are open for writing only
+        direct = bool(filp.writable and filp.vnode.mode & SET_ID)
+        return FileInfo(fh=pyfuse3.FileHandleT(self._handle(filp)), direct_io=direct, keep_cache=True)
+
+    def _handle(self, filp: Filp) -> int:
+        handle = self._next_handle
+        self._next_handle += 1
+        self._files[handle] = filp
+        return handle
+
+    def _mode_changed(self, vnode: Vnode) -> None:
+        pyfuse3.invalidate_inode(pyfuse3.InodeT(vnode.key), attr_only=True)
+
+
+def _device_from_host(rdev: int) -> int:
+    """Linux's device number as major << 8 | minor. IdOverflow if a part needs more than 8 bits."""
+    major, minor = os.major(rdev), os.minor(rdev)
+    if major > 0xFF or minor > 0xFF:
+        raise IdOverflow
+    return major << 8 | minor

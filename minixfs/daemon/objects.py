@@ -1,0 +1,127 @@
+"""The objects of VFS: vnode (an inode in use), vmnt (a mounted file system), filp (an open file).
+
+Reference rules. A vnode lives while somebody in VFS refers to it (`ref_count`: an open file, a working directory, a
+mount point, the kernel, a running call). `fs_count` is how many references its file server believes we hold: every
+lookup or create that found it added one, and all are given back together with the last `put`. Fields that mirror
+the file server's (`mode`, `uid`, `gid`, `size`) change only under the vnode's WRITE lock.
+"""
+
+from __future__ import annotations
+
+import stat
+
+from minixfs.daemon.tll import Rank, ThreeLevelLock
+from minixfs.errors import TooManyOpen
+from minixfs.fs.protocol import FileServer, Node
+from minixfs.hw.runtime import Runtime
+
+INO_BITS = 32
+
+
+class Vnode:
+    """One inode in use. `key` is its identity among all mounts."""
+
+    __slots__ = ("fs", "fs_count", "gid", "ino", "key", "lock", "mode", "rdev", "ref_count", "size", "uid", "vmnt")
+
+    def __init__(self, vmnt: Vmnt, node: Node, runtime: Runtime) -> None:
+        self.vmnt = vmnt
+        self.fs = vmnt.fs
+        self.ino = node.ino
+        self.key = vmnt.key | node.ino
+        self.mode = node.mode
+        self.uid = node.uid
+        self.gid = node.gid
+        self.size = node.size
+        self.rdev = node.rdev
+        self.ref_count = 0
+        self.fs_count = 0
+        self.lock = ThreeLevelLock(Rank.VNODE, runtime)
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_regular(self) -> bool:
+        return stat.S_ISREG(self.mode)
+
+
+class Vmnt:
+    """One mounted file system. `mounted_on` and `root` are counted references; `has_peek` says that files can be mapped."""
+
+    __slots__ = ("dev", "fs", "has_peek", "key", "label", "lock", "mounted_on", "path", "read_only", "root")
+
+    def __init__(self, fs: FileServer, dev: int, slot: int, path: bytes, label: str, runtime: Runtime) -> None:
+        self.fs = fs
+        self.dev = dev
+        self.key = slot << INO_BITS
+        self.path = path
+        self.label = label
+        self.read_only = False
+        self.has_peek = False
+        self.mounted_on: Vnode | None = None
+        self.root: Vnode
+        self.lock = ThreeLevelLock(Rank.VMNT, runtime)
+
+
+class Filp:
+    """An open file description: a vnode (one counted reference), how it was opened, and where it stands (bytes)."""
+
+    __slots__ = ("append", "count", "lock", "position", "readable", "vnode", "writable")
+
+    def __init__(self, vnode: Vnode, *, readable: bool, writable: bool, append: bool, runtime: Runtime) -> None:
+        self.vnode = vnode
+        self.readable = readable
+        self.writable = writable
+        self.append = append
+        self.position = 0
+        self.count = 1
+        self.lock = ThreeLevelLock(Rank.FILP, runtime)
+
+
+class VnodeTable:
+    """All vnodes in use, by key. `limit` bounds them (0: no bound)."""
+
+    def __init__(self, runtime: Runtime, limit: int) -> None:
+        self._runtime = runtime
+        self._limit = limit
+        self._vnodes: dict[int, Vnode] = {}
+
+    def __len__(self) -> int:
+        return len(self._vnodes)
+
+    def find(self, key: int) -> Vnode | None:
+        return self._vnodes.get(key)
+
+    def on_mount(self, vmnt: Vmnt) -> list[Vnode]:
+        return [vnode for vnode in self._vnodes.values() if vnode.vmnt is vmnt]
+
+    async def adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
+        """The vnode for a node that a file server just gave us with one reference; one more use of it."""
+        vnode = self._vnodes.get(vmnt.key | node.ino)
+        if vnode is None:
+            if self._limit and len(self._vnodes) >= self._limit:
+                await vmnt.fs.putnode(node.ino, 1)
+                raise TooManyOpen
+            vnode = Vnode(vmnt, node, self._runtime)
+            self._vnodes[vnode.key] = vnode
+        vnode.fs_count += 1
+        vnode.ref_count += 1
+        return vnode
+
+    async def put(self, vnode: Vnode, count: int = 1) -> None:
+        """End `count` uses. With the last one the file server gets its references back."""
+        vnode.ref_count -= count
+        if not vnode.ref_count:
+            del self._vnodes[vnode.key]
+            await vnode.fs.putnode(vnode.ino, vnode.fs_count)
+
+    def drop(self, root: Vnode) -> None:
+        """Forget the root of a file system that was unmounted: its server is gone."""
+        del self._vnodes[root.key]
+
+
+def dup(vnode: Vnode) -> Vnode:
+    """One more use of a vnode that is in use."""
+    vnode.ref_count += 1
+    return vnode

@@ -1,0 +1,163 @@
+"""A mount from beginning to end: assemble, attach to the kernel, serve, commit in time, and leave a final image.
+
+`serve` runs in the process that is the mount. It returns when the file system was unmounted, by whatever means:
+umount, the signals SIGTERM and SIGINT, or the kernel. A failure to write the image at the end is an error of the
+whole mount.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyfuse3
+import trio
+
+from minixfs.daemon import descriptor_wait, mountpoint
+from minixfs.daemon.assemble import Assembly
+from minixfs.daemon.call import LockChecker
+from minixfs.daemon.control import ControlServer, Final
+from minixfs.daemon.fuse import FuseFace, View
+from minixfs.daemon.options import MountOptions
+from minixfs.daemon.runtime import TrioRuntime
+from minixfs.daemon.vfs import Limits, Vfs
+from minixfs.errors import MinixFsError, UsageError
+
+log = logging.getLogger(__name__)
+
+Ready = Callable[[list[str]], None]
+"""Called once, with the warnings of the mount, when the mount answers."""
+
+
+@dataclass(slots=True)
+class MountRequest:
+    """What to mount where. `also` lists further partitions and their directories; `tree` takes them from fstab."""
+
+    image: str
+    directory: str
+    options: MountOptions
+    partition: str | None = None
+    tree: bool = False
+    also: list[tuple[str, str]] = field(default_factory=list)
+
+
+def serve(request: MountRequest, ready: Ready) -> None:
+    """Mount and serve until unmounted. Raises MinixFsError when it cannot mount, or could not finish the image."""
+    trio.run(_serve, request, ready)
+
+
+async def _serve(request: MountRequest, ready: Ready) -> None:
+    options = request.options
+    checker = LockChecker() if options.check_locks else None
+    vfs = Vfs(TrioRuntime(), Limits(workers=options.workers), checker)
+    assembly = Assembly(vfs, options)
+    error: MinixFsError | None = None
+    control: ControlServer | None = None
+    try:
+        warnings = await assembly.mount_root(request.image, request.partition)
+        if request.tree:
+            warnings += await assembly.mount_fstab()
+        for partition, path in request.also:
+            warnings += await assembly.mount_on(partition, os.fsencode(path))
+        face = FuseFace(vfs, _view(options))
+        try:
+            _attach(face, request, read_only=vfs.root.read_only)
+            try:
+                control = await _run(request, vfs, warnings, ready)
+            finally:
+                pyfuse3.close(unmount=True)
+        finally:
+            await face.close()
+    finally:
+        written = assembly.bytes_written
+        try:
+            await assembly.close()
+        except MinixFsError as failure:
+            error = failure
+        if control is not None:
+            control.finish(Final(assembly.bytes_written - written, str(error) if error else None))
+    if error is not None:
+        raise UsageError(f"{request.image}: the last changes could not be written: {error}; run minixfs fsck", 32)
+
+
+def _view(options: MountOptions) -> View:
+    return View(options.uid, options.gid, options.umask, options.fakeroot, writeback=not options.sync)
+
+
+def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
+    """Hand the directory to the kernel. Raises UsageError with what to do when that fails."""
+    options = request.options
+    words = {f"fsname={os.path.abspath(request.image)}".replace(",", "\\,"), "subtype=minixfs"}
+    if not options.fakeroot:
+        words.add("default_permissions")
+    if options.allow_other:
+        words.add("allow_other")
+    if read_only:
+        words.add("ro")
+    if os.geteuid() == 0:
+        words |= {"suid", "dev"}
+        words = {word for word in words if f"no{word}" not in options.kernel} | (options.kernel - {"exec"})
+    descriptor_wait.install()
+    try:
+        pyfuse3.init(face, request.directory, words)
+    except RuntimeError:
+        advice = "is /dev/fuse there, and fusermount3 (package fuse3) installed?"
+        if options.allow_other and os.geteuid():
+            advice = "for allow_other, an ordinary user needs user_allow_other in /etc/fuse.conf"
+        raise UsageError(f"{request.directory}: the kernel refused the mount; {advice}", 32) from None
+
+
+async def _run(request: MountRequest, vfs: Vfs, warnings: list[str], ready: Ready) -> ControlServer | None:
+    """Serve the kernel until the mount is gone."""
+    control: ControlServer | None = None
+    async with trio.open_nursery() as nursery:
+
+        async def requests() -> None:
+            await pyfuse3.main()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(requests)
+        nursery.start_soon(_commit_in_time, vfs, request.options.commit)
+        nursery.start_soon(_obey_signals, request.directory)
+        await trio.to_thread.run_sync(os.stat, request.directory, abandon_on_cancel=True)
+        mounted = mountpoint.find(request.directory)
+        if mounted is not None:
+            control = ControlServer(mounted.device)
+            nursery.start_soon(control.serve)
+        ready(warnings)
+    return control
+
+
+async def _commit_in_time(vfs: Vfs, interval: float) -> None:
+    """Bring changes to the image every `interval` seconds."""
+    while True:
+        await trio.sleep(interval)
+        try:
+            await vfs.sync(durable=False)
+        except MinixFsError as error:
+            log.error("changes could not be written, will try again: %s", error)
+
+
+async def _obey_signals(directory: str) -> None:
+    """On SIGTERM or SIGINT: have the kernel give us its dirty data, unmount, and end; busy or not."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("signal %d: unmounting %s", number, directory)
+            await trio.to_thread.run_sync(_leave, directory, abandon_on_cancel=True)
+            pyfuse3.terminate()
+            return
+
+
+def _leave(directory: str) -> None:
+    """Unmount from the kernel's side while the requests are still served. Files in use are cut off."""
+    try:
+        mountpoint.sync(directory)
+        mountpoint.unmount(directory)
+    except (OSError, UsageError):
+        try:
+            mountpoint.unmount(directory, lazy=True)
+        except UsageError as error:
+            log.error("%s", error)
