@@ -18,23 +18,36 @@ from minixfs.hw.blockdev.open import parse_size
 DEFAULT_CACHE_SIZE = 64 << 20
 MIN_CACHE_SIZE = 1 << 20
 
-WORDS = { "ro": "mount read-only", "rw": "mount read-write (default)", "allow_other": "let other users in;
-permissions are checked for each of them", "uid=N": "show every object as owned by this user", "gid=N": "show every
-object as owned by this group", "umask=OCTAL": "take these permission bits away from every object", "fakeroot": "act
-as root on the volume: no permission checks, new objects belong to root", "offset=SIZE": "the volume begins this far
-into the image (also img_offset=)", "sizelimit=SIZE": "the volume ends after this many bytes (also img_size=)",
-"noatime": "reading changes no access time", "relatime": "reading updates the access time when it is older than the
-last change, or than a day (default)", "strictatime": "every read updates the access time", "sync": "every change is
-on stable storage when its call returns", "commit=SECONDS": "changes reach the image at least this often (default
-1)", "errors=POLICY": "what corruption found on the way does: continue, remount-ro (default) or abort",
-"cache_size=SIZE": "memory for cached blocks (default 64M)", "force": "write even if the volume was not cleanly
-unmounted", "strict": "mount V1 and V2 volumes that were not cleanly unmounted read-only, as V3", "truncate_names":
-"cut names that are too long, as MINIX does, instead of refusing them", "workers=N": "requests that are served at
-once (default 8)", "check_locks": "prove the lock order of every request (slow; for tests and the curious)", }
-_SWALLOWED = { "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "_netdev", "nofail",
-"async", "mand", "nomand", "dirsync", "silent", "loud", "lazytime", "nolazytime", "diratime", "nodiratime",
-"iversion", "noiversion", "notrunc", "default_permissions", "nonempty", }  # fmt: skip _KERNEL = {"exec", "noexec",
-"suid", "nosuid", "dev", "nodev"} _ALIASES = {"img_offset": "offset", "img_size": "sizelimit"}
+WORDS = {
+    "ro": "mount read-only",
+    "rw": "mount read-write (default)",
+    "allow_other": "let other users in; permissions are checked for each of them",
+    "uid=N": "show every object as owned by this user",
+    "gid=N": "show every object as owned by this group",
+    "umask=OCTAL": "take these permission bits away from every object",
+    "fakeroot": "act as root on the volume: no permission checks, new objects belong to root",
+    "offset=SIZE": "the volume begins this far into the image (also img_offset=)",
+    "sizelimit=SIZE": "the volume ends after this many bytes (also img_size=)",
+    "noatime": "reading changes no access time",
+    "relatime": "reading updates the access time when it is older than the last change, or than a day (default)",
+    "strictatime": "every read updates the access time",
+    "sync": "every change is on stable storage when its call returns",
+    "commit=SECONDS": "changes reach the image at least this often (default 1)",
+    "errors=POLICY": "what corruption found on the way does: continue, remount-ro (default) or abort",
+    "cache_size=SIZE": "memory for cached blocks (default 64M)",
+    "force": "write even if the volume was not cleanly unmounted",
+    "strict": "mount V1 and V2 volumes that were not cleanly unmounted read-only, as V3",
+    "truncate_names": "cut names that are too long, as MINIX does, instead of refusing them",
+    "workers=N": "requests that are served at once (default 8)",
+    "check_locks": "prove the lock order of every request (slow; for tests and the curious)",
+}
+_SWALLOWED = frozenset(
+    "defaults auto noauto user nouser users owner group _netdev nofail async mand nomand dirsync silent loud lazytime"
+    " nolazytime diratime nodiratime iversion noiversion notrunc default_permissions nonempty".split()
+)
+"""Words that mount(8) and its kind keep for themselves, or that change nothing here."""
+_KERNEL = frozenset(("exec", "noexec", "suid", "nosuid", "dev", "nodev"))
+_ALIASES = {"img_offset": "offset", "img_size": "sizelimit"}
 
 
 @dataclass(slots=True)
