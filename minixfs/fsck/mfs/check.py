@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 
 import numpy as np
 
@@ -63,6 +64,7 @@ async def check(
     _check_superblock(superblock, judge)
     table = InodeTable(volume)
     await table.load()
+    _check_first_data_zone(superblock, table, judge)
     context = Context(volume, table, judge)
     repairs = -1
     for _ in range(_MAX_ROUNDS):
@@ -128,6 +130,20 @@ def _check_superblock(superblock: Superblock, judge: Judge) -> None:
         what = f"superblock: the 16-bit zone count is {stored}, should be 0"
         if judge.found(Finding(Kind.SUPERBLOCK, what)):
             superblock.raw = _without_old_count(superblock)
+
+
+def _check_first_data_zone(superblock: Superblock, table: InodeTable, judge: Judge) -> None:
+    """All makers put the data right behind the inodes. A larger value is fine as long as no file lies before it."""
+    stored, computed = superblock.first_data_zone, superblock.computed_first_data_zone
+    direct = table.zones[table.rows_of_type(*MAPPED_TYPES), : layout.DIRECT_ZONES]
+    if not ((direct >= computed) & (direct < stored)).any():
+        return
+    repaired = replace(superblock, stored_first_data_zone=computed if computed <= 0xFFFF else 0)
+    if repaired.zmap_blocks * 8 * repaired.block_size < repaired.zone_bits:
+        return
+    what = f"superblock: data starts at zone {stored}, but files have zones before it; should be {computed}"
+    if judge.found(Finding(Kind.SUPERBLOCK, what)):
+        superblock.stored_first_data_zone = repaired.stored_first_data_zone
 
 
 def _without_old_count(superblock: Superblock) -> bytes:

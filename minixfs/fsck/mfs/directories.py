@@ -83,8 +83,8 @@ async def _repair(context: Context, row: int) -> None:
     number = int(table.numbers[row])
     directory = await Directory.open(context, row)
     entries = await directory.entries()
-    if number != ROOT_INODE and entries and not any(_plausible(context, number, entry) for entry in entries):
-        if context.found(Kind.NOT_DIRECTORY, number, "a directory in which no entry makes sense; makes it a file"):
+    if number != ROOT_INODE and entries and not _makes_sense(context, number, entries):
+        if context.found(Kind.NOT_DIRECTORY, number, "the contents are not those of a directory, becomes a file"):
             table.mode[row] = stat.S_IFREG | table.mode[row] & 0o7777
             table.changed[row] = True
         return
@@ -97,6 +97,13 @@ async def _repair(context: Context, row: int) -> None:
     await _repair_entries(context, directory, number)
     await _repair_dots(context, directory, number)
     context.end[row] = directory.zone_count
+
+
+def _makes_sense(context: Context, number: int, entries: list[Entry]) -> bool:
+    """Whether these can be the contents of a directory: it has its dots, or most other entries are possible ones."""
+    if any(entry.position < 2 and entry.name in (b".", b"..") for entry in entries):
+        return True
+    return 2 * sum(_plausible(context, number, entry) for entry in entries) > len(entries)
 
 
 def _plausible(context: Context, number: int, entry: Entry) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.mfs import layout
+from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fsck.mfs.volume import Volume
 
 BYTES_PER_ROW = 64
@@ -56,6 +57,8 @@ class InodeTable:
             first = (block - superblock.inode_table_block) * per_block + 1
             records = records[: superblock.inodes - first + 1]
             used = np.flatnonzero(records["i_mode"])
+            if block == superblock.inode_table_block and not records["i_mode"][0]:
+                used = np.append(used, ROOT_INODE - 1)
             if len(used):
                 volume.budget.spend(len(used) * (BYTES_PER_ROW + record.size))
                 parts.append(records[used])

@@ -175,7 +175,14 @@ class _Tree:
             return None
         self._names.add(name)
         self._added[row] += 1
+        if self._context.table.type[row] == stat.S_IFDIR:
+            self._raise_links(self._home_row, 1)
         return self._home_row
+
+    def _raise_links(self, row: int, by: int) -> None:
+        """Count links that were just made, so that they are not found missing later."""
+        self._context.table.nlinks[row] += by
+        self._context.table.changed[row] = True
 
     async def _find_home(self) -> Directory:
         """The directory for what is found: lost+found in the root, made if need be; else the root itself."""
@@ -209,6 +216,8 @@ class _Tree:
         context.paths[number] = b"/" + LOST_AND_FOUND
         self._added[row] += 2
         self._added[root] += 1
+        self._raise_links(row, 2)
+        self._raise_links(root, 1)
         return row
 
     # ---- links --------------------------------------------------------------------------------------------

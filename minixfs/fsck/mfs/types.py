@@ -26,7 +26,7 @@ async def check_types(context: Context) -> None:
         if number not in context.paths:  # nothing leads to it, so it is most likely rubbish
             table.free(row)
             continue
-        is_directory = await _starts_with_dot(context, row)
+        is_directory = await _has_dots(context, row)
         table.mode[row] = (stat.S_IFDIR if is_directory else stat.S_IFREG) | mode & 0o7777
         table.changed[row] = True
 
@@ -45,24 +45,21 @@ async def check_types(context: Context) -> None:
 async def _check_root(context: Context) -> None:
     table = context.table
     context.paths[ROOT_INODE] = b"/"
-    row = table.row(ROOT_INODE)
-    if row >= 0 and table.type[row] == stat.S_IFDIR:
+    row = int(np.flatnonzero(table.numbers == ROOT_INODE)[0])
+    if table.type[row] == stat.S_IFDIR or not context.found(Kind.ROOT, ROOT_INODE, "is not a directory"):
         return
-    if not context.found(Kind.ROOT, ROOT_INODE, "is not a directory"):
-        return
-    if row >= 0 and await _starts_with_dot(context, row):
-        table.mode[row] = stat.S_IFDIR | table.mode[row] & 0o7777
+    if await _has_dots(context, row):
+        table.mode[row] = stat.S_IFDIR | (table.mode[row] & 0o7777 or 0o755)
         table.changed[row] = True
     else:
         table.add(ROOT_INODE, stat.S_IFDIR | 0o755)
 
 
-async def _starts_with_dot(context: Context, row: int) -> bool:
-    """Whether the contents look like those of a directory: an entry for itself comes first."""
-    table, record = context.table, context.superblock.dirent_record
-    zone = table.zones[row, :1]
+async def _has_dots(context: Context, row: int) -> bool:
+    """Whether the contents look like those of a directory: ``.`` comes first or ``..`` second."""
+    zone, record = context.table.zones[row, :1], context.superblock.dirent_record
     if not context.is_zone(zone)[0]:
         return False
-    data = await context.volume.read_blocks(zone << context.superblock.zone_shift)
-    number, name = record.struct.unpack_from(data.tobytes())
-    return bool(number == table.numbers[row] and name.rstrip(b"\0") == b".")
+    data = (await context.volume.read_blocks(zone << context.superblock.zone_shift)).tobytes()
+    (_, first), (_, second) = (record.struct.unpack_from(data, slot * record.size) for slot in (0, 1))
+    return bool(first.rstrip(b"\0") == b"." or second.rstrip(b"\0") == b"..")

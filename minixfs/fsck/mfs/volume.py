@@ -157,6 +157,7 @@ class Volume:
         Raises DeviceError; the volume can then be checked again.
         """
         superblock = self.superblock
+        self.tick("writing")
         self.tick = _never_stop
         if self.changed:
             on_disk = Superblock.parse(superblock.raw)
