@@ -40,7 +40,10 @@ class PosixError(MinixFsError):
     def __init__(self, number: int | None = None, message: str | None = None) -> None:
         if number is not None:
             self.errno = number
-        super().__init__(message or os.strerror(self.errno))
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message or os.strerror(self.errno)
 
 
 class NotFound(PosixError):

@@ -1,11 +1,15 @@
-"""Waiting for the FUSE descriptor without going to sleep for it.
+"""Waiting for the FUSE descriptor without going to sleep for it, and without waking others for nothing.
 
-Parking a task in trio until a descriptor is readable costs more than most small requests. Under load the next request
-is there, or comes within microseconds; so the descriptor is polled a few times first, and only an idle mount parks.
-Every so many requests the scheduler gets its turn anyway, so that timers and threads are not starved.
+pyfuse3 has several tasks that take turns at reading requests. Left to trio, every request costs a hand-over of the
+read lock to the next task and a parked wait for the descriptor, which is more than most small requests take. Here
+
+* the task that has just answered reads on, and the next one is woken only when a request has to wait (for the device, or
+  for a lock): `TrioRuntime.before_suspend` is `ReadTurn.pass_on`;
+* the descriptor is polled for some microseconds before the task parks: under load the next request is there;
+* every so many requests the scheduler gets its turn, so that timers and threads are not starved.
 
 pyfuse3 takes its event loop from its module attribute ``trio`` (its asyncio mode replaces it there); `install` puts a
-stand-in there that differs in these two things and hands out everything else of the real trio.
+stand-in there that differs in these things and hands out everything else of the real trio.
 """
 
 from __future__ import annotations
@@ -16,60 +20,65 @@ from types import SimpleNamespace, TracebackType
 import pyfuse3
 import trio
 
-POLLS = 40
+POLLS = 50
 """Polls of the descriptor, of about a microsecond each, before the task parks."""
-REQUESTS_PER_TURN = 16
+REQUESTS_PER_TURN = 64
 """Requests that may be taken in a row before other tasks get to run."""
 
 
-class _ReadLock:
-    """A mutual exclusion that costs nothing while nobody contends; otherwise trio's own lock does the queueing."""
+class ReadTurn:
+    """Whose turn it is to read the descriptor (the stand-in for the lock that pyfuse3 makes)."""
 
     def __init__(self) -> None:
-        self._lock = trio.Lock()
-        self._held = False
+        self._taken = False
+        self._waiting = trio.lowlevel.ParkingLot()
 
     async def __aenter__(self) -> None:
-        if self._held or self._lock.locked():
-            await self._lock.acquire()
-            return
-        self._held = True
-        self._lock.acquire_nowait()
+        while self._taken:
+            await self._waiting.park()
+        self._taken = True
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._held = False
-        self._lock.release()
+        self._taken = False
+        if kind is not None:
+            self.pass_on()
+
+    def pass_on(self) -> None:
+        """The task that runs now is going to wait for something else: let another one read."""
+        self._waiting.unpark()
 
 
 class _Waiter:
     """The stand-in for ``trio.lowlevel.wait_readable``."""
 
     def __init__(self) -> None:
-        self._poll: dict[int, select.poll] = {}
+        self._poll = select.poll()
+        self._descriptor = -1
         self._in_a_row = 0
 
     async def wait_readable(self, descriptor: int) -> None:
-        poll = self._poll.get(descriptor)
-        if poll is None:
-            poll = self._poll[descriptor] = select.poll()
-            poll.register(descriptor, select.POLLIN)
+        if self._descriptor != descriptor:
+            self._poll.register(descriptor, select.POLLIN)
+            self._descriptor = descriptor
         self._in_a_row += 1
         if self._in_a_row < REQUESTS_PER_TURN:
+            poll = self._poll.poll
             for _ in range(POLLS):
-                if poll.poll(0):
+                if poll(0):
                     return
         self._in_a_row = 0
         await trio.lowlevel.wait_readable(descriptor)
 
 
-def install() -> None:
+def install() -> ReadTurn:
     """Give pyfuse3 the stand-in. Before `pyfuse3.main`, once a process."""
-    lowlevel = SimpleNamespace(
-        **{name: getattr(trio.lowlevel, name) for name in trio.lowlevel.__dict__ if name[0] != "_"}
-    )
+    turn = ReadTurn()
+    lowlevel = SimpleNamespace(**vars(trio.lowlevel))
     lowlevel.wait_readable = _Waiter().wait_readable
-    stand_in = SimpleNamespace(**{name: getattr(trio, name) for name in trio.__dict__ if name[0] != "_"})
+    stand_in = SimpleNamespace(**vars(trio))
     stand_in.lowlevel = lowlevel
+    stand_in.Lock = lambda: turn
     pyfuse3.trio = stand_in  # type: ignore[attr-defined]
+    return turn

@@ -52,7 +52,9 @@ def serve(request: MountRequest, ready: Ready) -> None:
 async def _serve(request: MountRequest, ready: Ready) -> None:
     options = request.options
     checker = LockChecker() if options.check_locks else None
-    vfs = Vfs(TrioRuntime(), Limits(workers=options.workers), checker)
+    runtime = TrioRuntime()
+    runtime.before_suspend = descriptor_wait.install().pass_on
+    vfs = Vfs(runtime, Limits(workers=options.workers), checker)
     assembly = Assembly(vfs, options)
     error: MinixFsError | None = None
     control: ControlServer | None = None
@@ -100,7 +102,6 @@ def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
     if os.geteuid() == 0:
         words |= {"suid", "dev"}
         words = {word for word in words if f"no{word}" not in options.kernel} | (options.kernel - {"exec"})
-    descriptor_wait.install()
     try:
         pyfuse3.init(face, request.directory, words)
     except RuntimeError:
@@ -125,6 +126,7 @@ async def _run(request: MountRequest, vfs: Vfs, warnings: list[str], ready: Read
         await trio.to_thread.run_sync(os.stat, request.directory, abandon_on_cancel=True)
         mounted = mountpoint.find(request.directory)
         if mounted is not None:
+            mountpoint.raise_read_ahead(mounted.device)
             control = ControlServer(mounted.device)
             nursery.start_soon(control.serve)
         ready(warnings)
