@@ -54,7 +54,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line. Exit codes: those of the command; 2 for bad usage unless the command has its own."""
     try:
-        result = cli.main(standalone_mode=False)
+        result = cli.main(prog_name="minixfs", standalone_mode=False)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         _fail(context, error.format_message(), _usage_code(context, error.exit_code))

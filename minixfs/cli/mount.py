@@ -82,7 +82,10 @@ def _list(context: click.Context, wanted: bool) -> None:
 
 
 def _in_foreground(request: MountRequest, level: int) -> int:
-    logging.basicConfig(level=level, format="minixfs: %(message)s", stream=sys.stderr)
+    logging.addLevelName(logging.INFO, "info")
+    logging.addLevelName(logging.WARNING, "warning")
+    logging.addLevelName(logging.ERROR, "error")
+    logging.basicConfig(level=level, format="minixfs: %(levelname)s: %(message)s", stream=sys.stderr)
     _serve(request, _show)
     return 0
 
