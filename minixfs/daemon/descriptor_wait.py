@@ -1,10 +1,9 @@
-"""Waiting for the FUSE descriptor without going to sleep for it, and without waking others for nothing.
+"""Waiting for the FUSE descriptor without going to sleep for it, and without a task switch for each request.
 
 pyfuse3 has several tasks that take turns at reading requests. Left to trio, every request costs a hand-over of the
 read lock to the next task and a parked wait for the descriptor, which is more than most small requests take. Here
 
-* the task that has just answered reads on, and the next one is woken only when a request has to wait (for the device, or
-  for a lock): `TrioRuntime.before_suspend` is `ReadTurn.pass_on`;
+* the task that has just answered may read on at once; the next one gets its turn when this one suspends;
 * the descriptor is polled for some microseconds before the task parks: under load the next request is there;
 * every so many requests the scheduler gets its turn, so that timers and threads are not starved.
 
@@ -26,8 +25,11 @@ REQUESTS_PER_TURN = 64
 """Requests that may be taken in a row before other tasks get to run."""
 
 
-class ReadTurn:
-    """Whose turn it is to read the descriptor (the stand-in for the lock that pyfuse3 makes)."""
+class _ReadTurn:
+    """Whose turn it is to read the descriptor: a lock that whoever released it may take again before those who wait.
+
+    A waiter is told to look again, which it does when the present task suspends; mostly it finds the turn taken.
+    """
 
     def __init__(self) -> None:
         self._taken = False
@@ -42,11 +44,6 @@ class ReadTurn:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._taken = False
-        if kind is not None:
-            self.pass_on()
-
-    def pass_on(self) -> None:
-        """The task that runs now is going to wait for something else: let another one read."""
         self._waiting.unpark()
 
 
@@ -72,13 +69,11 @@ class _Waiter:
         await trio.lowlevel.wait_readable(descriptor)
 
 
-def install() -> ReadTurn:
+def install() -> None:
     """Give pyfuse3 the stand-in. Before `pyfuse3.main`, once a process."""
-    turn = ReadTurn()
     lowlevel = SimpleNamespace(**vars(trio.lowlevel))
     lowlevel.wait_readable = _Waiter().wait_readable
     stand_in = SimpleNamespace(**vars(trio))
     stand_in.lowlevel = lowlevel
-    stand_in.Lock = lambda: turn
+    stand_in.Lock = _ReadTurn
     pyfuse3.trio = stand_in  # type: ignore[attr-defined]
-    return turn

@@ -52,9 +52,7 @@ def serve(request: MountRequest, ready: Ready) -> None:
 async def _serve(request: MountRequest, ready: Ready) -> None:
     options = request.options
     checker = LockChecker() if options.check_locks else None
-    runtime = TrioRuntime()
-    runtime.before_suspend = descriptor_wait.install().pass_on
-    vfs = Vfs(runtime, Limits(workers=options.workers), checker)
+    vfs = Vfs(TrioRuntime(), Limits(workers=options.workers), checker)
     assembly = Assembly(vfs, options)
     error: MinixFsError | None = None
     control: ControlServer | None = None
@@ -102,6 +100,7 @@ def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
     if os.geteuid() == 0:
         words |= {"suid", "dev"}
         words = {word for word in words if f"no{word}" not in options.kernel} | (options.kernel - {"exec"})
+    descriptor_wait.install()
     try:
         pyfuse3.init(face, request.directory, words)
     except RuntimeError:
