@@ -62,7 +62,7 @@ def mkfs(
     with exit_codes():
         from minixfs.mkfs.mfs import Options, block_size_for, choose_variant
 
-        chosen = choose_variant(version or (2 if variant else 3), name_length, hybrid=variant == "hybrid")
+        chosen = choose_variant(version, name_length, hybrid=variant == "hybrid")
         uid, gid = _owner(root_owner, chosen.id_max, chosen.gid_max)
         options = Options(
             variant=chosen,

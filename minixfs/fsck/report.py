@@ -104,6 +104,7 @@ class Judge:
         self._policy = policy
         self._declined: set[tuple[str, str]] = set()
         self._stuck: dict[tuple[str, str], Finding] = {}
+        self._accepted: list[Finding] = []
 
     def found(self, finding: Finding) -> bool:
         """Record a fault that can be repaired; True: repair it now."""
@@ -117,7 +118,22 @@ class Judge:
         self.repairs += 1
         finding.fixed = self._policy.write
         self._record(finding)
+        self._accepted = [finding]
         return True
+
+    def failed(self, reason: str) -> None:
+        """Take back the finding accepted last: its repair could not be carried out."""
+        finding = self._accepted.pop()
+        report = self.report
+        report.kinds[finding.kind] -= 1
+        report.fixed -= finding.fixed
+        report.left -= not finding.fixed
+        if report.findings[-1] is finding:
+            report.findings.pop()
+        self.repairs -= 1
+        finding.fixed = False
+        finding.message += f"; {reason}"
+        self.stuck(finding)
 
     def stuck(self, finding: Finding) -> None:
         """Record a fault that cannot be repaired as things stand."""

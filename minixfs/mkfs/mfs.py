@@ -59,32 +59,24 @@ class Options:
     mtime: int | None = None
 
 
-def choose_variant(version: int = 3, name_max: int | None = None, hybrid: bool = False) -> Variant:
-    """The variant that a command line names. Raises UsageError."""
+def choose_variant(version: int | None = None, name_max: int | None = None, hybrid: bool = False) -> Variant:
+    """The variant that a command line names; V3 if it names none. Raises UsageError."""
     if hybrid:
-        if version == 1 or name_max not in (None, 60):
-            raise UsageError(
-                "the hybrid variant is a V2 with names of 60 bytes: give no other version or name length",
-                USAGE,
-            )
+        _require(version in (None, 2) and name_max in (None, 60), "the hybrid is a version 2 with names of 60 bytes")
         return next(variant for variant in layout.VARIANTS if variant.name == "hybrid")
-    try:
-        return variant_for(version, name_max)
-    except ValueError:
-        allowed = {1: "14 or 30", 2: "14 or 30", 3: "60"}.get(version)
-        if allowed is None:
-            raise UsageError(
-                f"there is no MINIX file system version {version}: choose 1, 2 or 3", USAGE
-            ) from None
-        raise UsageError(f"names in version {version} hold {allowed} bytes, not {name_max}", USAGE) from None
+    version = 3 if version is None else version
+    allowed = {1: (14, 30), 2: (14, 30), 3: (60,)}.get(version, ())
+    _require(bool(allowed), f"there is no MINIX file system version {version}: choose 1, 2 or 3")
+    if name_max is not None:
+        lengths = " or ".join(map(str, allowed))
+        _require(name_max in allowed, f"names in version {version} hold {lengths} bytes, not {name_max}")
+    return variant_for(version, name_max)
 
 
 def block_size_for(options: Options) -> int:
     """The block size in bytes that `options` lead to. Raises UsageError."""
     if options.variant.version != 3:
-        _require(
-            options.block_size in (None, 1024), f"blocks of {options.variant.name} always have 1024 bytes"
-        )
+        _require(options.block_size in (None, 1024), f"blocks of {options.variant.name} always have 1024 bytes")
         return 1024
     size = DEFAULT_BLOCK_SIZE if options.block_size is None else options.block_size
     legal = layout.MIN_BLOCK_SIZE <= size <= layout.MAX_BLOCK_SIZE and size % layout.BLOCK_SIZE_STEP == 0
@@ -106,9 +98,7 @@ def plan(device_size: int, options: Options) -> Superblock:
     blocks = device_size // size if options.blocks is None else options.blocks
     shift = options.zone_shift
     _require(0 <= shift <= layout.MAX_ZONE_SHIFT, f"zone shift {shift} is not in 0..{layout.MAX_ZONE_SHIFT}")
-    _require(
-        blocks >= MIN_BLOCKS, f"{blocks} blocks of {size} bytes are too few: at least {MIN_BLOCKS} are needed"
-    )
+    _require(blocks >= MIN_BLOCKS, f"{blocks} blocks of {size} bytes are too few: at least {MIN_BLOCKS} are needed")
     _require(
         blocks * size <= device_size,
         f"{blocks} blocks of {size} bytes do not fit on the device, which has {device_size // size}",
@@ -197,12 +187,8 @@ def _inode_max(variant: Variant) -> int:
 
 def _check_root(options: Options) -> None:
     variant = options.variant
-    _require(
-        0 <= options.root_uid <= variant.id_max, f"{variant.name} cannot hold user id {options.root_uid}"
-    )
-    _require(
-        0 <= options.root_gid <= variant.gid_max, f"{variant.name} cannot hold group id {options.root_gid}"
-    )
+    _require(0 <= options.root_uid <= variant.id_max, f"{variant.name} cannot hold user id {options.root_uid}")
+    _require(0 <= options.root_gid <= variant.gid_max, f"{variant.name} cannot hold group id {options.root_gid}")
     _require(0 <= options.root_mode <= 0o7777, f"{options.root_mode:o} is no file mode")
 
 
@@ -211,9 +197,7 @@ def _require(condition: bool, message: str) -> None:
         raise UsageError(message, USAGE)
 
 
-def _fresh_map(
-    bits: int, size: int, block_size: int, order: BitOrder, padding: bool
-) -> Iterator[tuple[int, bytes]]:
+def _fresh_map(bits: int, size: int, block_size: int, order: BitOrder, padding: bool) -> Iterator[tuple[int, bytes]]:
     """The parts of a map of `size` bytes that are not zero, each with its offset: bits 0 and 1 are in use.
 
     Maps of large volumes are many MiB of zeroes, so only both ends are made: the start, and from the block

@@ -250,11 +250,10 @@ def populated(options: Options, size: int = 1 << 20, seed: int = 0) -> Image:
         if number < 20:
             add(many, name, stat.S_IFREG | 0o644, b"text %d" % number)
         else:
-            image.link(many, image.entry(b"/a/file0")[1], name)
-    shared = image.inode(image.entry(b"/a/file0")[1])
-    extra = sum(1 for _, n, _ in image.slots(many) if n == shared.number)
-    shared.fields["i_nlinks"] = 1 + extra
-    image.put_inode(shared)
+            shared = image.inode(image.entry(b"/%c/file%d" % (b"ab"[number % 2], number % 6))[1])
+            image.link(many, shared.number, name)
+            shared.fields["i_nlinks"] += 1
+            image.put_inode(shared)
     holes = add(root, b"holes", stat.S_IFREG | 0o644, b"head")
     image.write(holes, b"tail" * 20, first=DIRECT_ZONES + image.superblock.pointers_per_block + 3)
     device = add(root, b"device", stat.S_IFCHR | 0o600)

@@ -70,10 +70,6 @@ class Context:
         """Record a fault of `inode`, or of its entry `name`; True: repair it."""
         return self.judge.found(self._finding(kind, inode, what, zone, name))
 
-    def stuck(self, kind: Kind, inode: int, what: str) -> None:
-        """Record a fault that cannot be repaired now."""
-        self.judge.stuck(self._finding(kind, inode, what, None, None))
-
     def _finding(self, kind: Kind, inode: int, what: str, zone: int | None, name: bytes | None) -> Finding:
         path = self.paths.get(inode)
         if name is not None:

@@ -190,10 +190,10 @@ async def _repair_dots(context: Context, directory: Directory, number: int) -> N
             if not context.found(kind, number, what):
                 continue
             if here is not None and here.name not in (b".", b"..") and not await directory.add(here.inode, here.name):
-                context.stuck(kind, number, f"no room for '{label}'")
+                context.judge.failed("but there is no room for it")
                 continue
             if not await directory.reserve(position + 1):
-                context.stuck(kind, number, f"no room for '{label}'")
+                context.judge.failed("but there is no room for it")
                 continue
             await directory.put(position, target, name)
         for entry in mine:

@@ -140,7 +140,7 @@ class _Tree:
         if context.found(Kind.ORPHAN, number, "a directory without a name, goes to lost+found"):
             home = await self._attach(row)
             if home is None:
-                context.stuck(Kind.ORPHAN, number, "no room for it in lost+found")
+                context.judge.failed("but there is no room for it")
                 return
             self._parent[row] = home
         else:
@@ -247,7 +247,7 @@ class _Tree:
             elif not context.found(Kind.ORPHAN, number, "a file without a name, goes to lost+found"):
                 continue
             elif await self._attach(row) is None:
-                context.stuck(Kind.ORPHAN, number, "no room for it in lost+found")
+                context.judge.failed("but there is no room for it")
 
     async def _check_counts(self) -> None:
         """Make link counts what they should be; take names away where the count has no room for them."""
