@@ -39,6 +39,18 @@ class Gate:
                 self.leave(modifier)
             raise
 
+    def try_modify(self) -> bool:
+        """Enter as the modifier if nobody is inside or waits."""
+        if self._queue or self._modifier or self._readers:
+            return False
+        self._modifier = True
+        return True
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a modifier is inside: for the code that it runs, that it is alone."""
+        return self._modifier
+
     def leave(self, modifier: bool) -> None:
         if modifier:
             self._modifier = False
@@ -61,3 +73,9 @@ class Gate:
             self._queue.popleft()
             self._admit(modifier)
             event.set()
+
+    def check(self) -> None:
+        """Assert the invariants (tests)."""
+        assert self._readers >= 0
+        assert not (self._modifier and self._readers)
+        assert not self._queue or self._modifier or (self._readers and self._queue[0][1])

@@ -151,6 +151,9 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
         """Finish: Busy while anything but one reference to the root is held; else sync, mark clean, let go."""
         self._unknown()
 
+    def abandon(self) -> None:  # noqa: B027 - most servers hold nothing
+        """Let go of everything at once and write nothing: the device is lost. The server is of no use afterwards."""
+
     async def sync(self) -> None:
         """Bring every change to the device and return when it is on stable storage. Raises DeviceError."""
         self._unknown()
@@ -246,6 +249,10 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
 
     async def read(self, ino: int, position: int, size: int) -> Buffer:
         """Up to `size` bytes; fewer only at the end of the file."""
+        self._unknown()
+
+    async def accessed(self, ino: int) -> bool:
+        """The caller will read what it has cached: stamp the access time as a read would; return whether it changed."""
         self._unknown()
 
     async def write(self, ino: int, position: int, data: Data) -> int:

@@ -102,7 +102,10 @@ def modifier(method: Request[S, P, R]) -> Admitted[S, P, R]:
 
 
 class DiskServer(FileServer):
-    """A file server on a block device. `read_only` may become true while mounted; `synchronous` is ``-o sync``."""
+    """A file server on a block device. `read_only` may become true while mounted; `synchronous` is ``-o sync``.
+
+    `corrupt` says that a defect was found, so that only a checker may mark the volume clean again.
+    """
 
     def __init__(self, runtime: Runtime, errors: str, synchronous: bool = False) -> None:
         self.gate = Gate(runtime)
@@ -110,6 +113,7 @@ class DiskServer(FileServer):
         self.synchronous = synchronous
         self.is_root = True
         self.root_inode = 0
+        self.corrupt = False
         self._errors = errors
         self._reported: set[str] = set()
 
@@ -147,6 +151,7 @@ class DiskServer(FileServer):
 
     def found_corruption(self, error: Corrupt) -> None:
         """Log a defect once and do what the mount's ``errors=`` says."""
+        self.corrupt = True
         if str(error) not in self._reported:
             self._reported.add(str(error))
             log.error("corrupt image: %s; unmount and run minixfs fsck", error)
@@ -194,6 +199,8 @@ class DiskServer(FileServer):
                         continue
                     if inode.num == self.root_inode and not self.is_root:
                         return LeaveMount(_join(name, rest), symlinks)
+                elif name == b".":
+                    continue
                 below = await self.load(await self.find(inode, name))
                 if stat.S_ISLNK(below.mode) and (rest or follow):
                     try:

@@ -13,10 +13,10 @@ let go is mapped again without device I/O.
 Keys are tuples: (dev, byte offset) and (dev, inode, byte offset); offsets are multiples of the page size. A block is
 the unit: its pages are registered, found and pushed out together, so its frames stay consecutive.
 
-Invariants (`check`): device keys are unique; a file key belongs to one block at most, the one annotated last
-(specification: vm, D-11); each entry holds exactly one reference on its frames; the least recently used unused
-block goes first, a block that is used elsewhere or is dirty never goes (an owner of a dirty block keeps its own
-reference).
+Invariants (`check`): each page of the device is in one block at most; a file key belongs to one block at most, the
+one annotated last (specification: vm, D-11); each entry holds exactly one reference on its frames; the least recently
+used unused block goes first, a block that is used elsewhere or is dirty never goes (an owner of a dirty block keeps
+its own reference).
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class PageCache:
         self.pool = pool
         self.cached_pages = 0
         self._blocks: OrderedDict[DeviceKey, _Block] = OrderedDict()
+        self._inner: dict[DeviceKey, _Block] = {}  # the pages of longer blocks, but for the first
         self._files: dict[FileKey, _Block] = {}
         self._hits = self._misses = self._evictions = 0
 
@@ -70,12 +71,13 @@ class PageCache:
     def set_block(self, frame: int, pages: int, key: DeviceKey, file: FileKey | None) -> None:
         """Register a filled block. Other memory under the same key is replaced; the same memory is re-annotated."""
         block = self._blocks.get(key)
-        if block is not None and block.frame != frame:
-            self._remove(block)
-            block = None
-        if block is None:
-            block = self._blocks[key] = _Block(key, frame, pages)
+        if block is None or block.frame != frame or block.pages != pages:
             self.pool.retain(frame, pages)
+            keys = _pages_from(key, pages)
+            for page_key in keys:
+                self.forget(page_key)
+            block = self._blocks[key] = _Block(key, frame, pages)
+            self._inner.update((page_key, block) for page_key in keys[1:])
             self.cached_pages += pages
         else:
             self._blocks.move_to_end(key)
@@ -99,16 +101,17 @@ class PageCache:
         block = self._files.get(file)
         if block is None or block.file is None:
             return None
+        self._blocks.move_to_end(block.key)
         return block.frame + (file[2] - block.file[2]) // PAGE_SIZE
 
     def find_device_page(self, key: DeviceKey) -> int | None:
-        """The frame of the block that starts at this device offset; no reference is taken."""
-        block = self._blocks.get(key)
-        return None if block is None else block.frame
+        """The frame that holds the page at this device offset; no reference is taken."""
+        block = self._blocks.get(key) or self._inner.get(key)
+        return None if block is None else block.frame + (key[1] - block.key[1]) // PAGE_SIZE
 
     def forget(self, key: DeviceKey) -> None:
-        """Drop the block at this device offset, if it is here: its disk space was freed."""
-        block = self._blocks.get(key)
+        """Drop the block that has a page at this device offset, if it is here: its disk space was freed."""
+        block = self._blocks.get(key) or self._inner.get(key)
         if block is not None:
             self._remove(block)
 
@@ -123,7 +126,7 @@ class PageCache:
         for block in self._blocks.values():
             if freed >= pages:
                 break
-            if self.pool.users(block.frame) == 1:
+            if self.pool.users(block.frame, block.pages) == 1:
                 victims.append(block)
                 freed += block.pages
             else:
@@ -165,6 +168,8 @@ class PageCache:
     def _remove(self, block: _Block) -> None:
         self._break(block)
         del self._blocks[block.key]
+        for page_key in _pages_from(block.key, block.pages)[1:]:
+            del self._inner[page_key]
         self.cached_pages -= block.pages
         self.pool.release(block.frame, block.pages)
 
@@ -174,8 +179,17 @@ class PageCache:
         assert self.cached_pages == sum(block.pages for block in self._blocks.values())
         for key, block in self._blocks.items():
             assert block.key == key
-            assert self.pool.users(block.frame) >= 1
+            assert all(self.pool.users(block.frame + page) >= 1 for page in range(block.pages))
+            for page_key in _pages_from(key, block.pages)[1:]:
+                assert self._inner[page_key] is block
+                assert page_key not in self._blocks
+        assert len(self._inner) == self.cached_pages - len(self._blocks)
         for file_key, block in self._files.items():
             assert block.file is not None
             assert self._blocks[block.key] is block
             assert block.file[:2] == file_key[:2]
+
+
+def _pages_from(key: DeviceKey, pages: int) -> list[DeviceKey]:
+    """The device keys of a block's pages."""
+    return [key] if pages == 1 else [(key[0], key[1] + page * PAGE_SIZE) for page in range(pages)]

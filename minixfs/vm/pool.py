@@ -6,7 +6,7 @@ either free or has a positive reference count. Frame 0 is never handed out, so t
 
     frame = pool.allocate(2)     two consecutive frames, reference count 1 each; None when the pool is exhausted
     pool.retain(frame, 2)        one more user
-    pool.release(frame, 2)       one user less; at zero the frames are free again
+    pool.release(frame, 2)       one user less; each frame without users is free again
 
 Invariants (`check`): every frame but 0 is either in exactly one free run or has a count > 0; free runs do not
 overlap. The pool knows nothing of what is in the pages; `pagecache` does, and gives pages back when the pool runs
@@ -40,7 +40,7 @@ class PagePool:
         self._map = mmap.mmap(self.fd, frames * PAGE_SIZE)
         self.memory = memoryview(self._map)
         self.free_frames = frames - 1
-        self._counts = bytearray(frames)
+        self._counts = [0] * frames
         self._fresh = 1
         self._free: dict[int, list[int]] = {}
 
@@ -79,15 +79,23 @@ class PagePool:
             self._counts[index] += 1
 
     def release(self, frame: int, count: int = 1) -> None:
-        """Drop one use of `count` consecutive frames. All of them must have the same users (a block's pages do)."""
-        for index in range(frame, frame + count):
+        """Drop one use of `count` consecutive frames. A single page of a block may have more users than the others."""
+        start, end = frame, frame + count
+        for index in range(frame, end):
             self._counts[index] -= 1
-        if not self._counts[frame]:
-            self._free.setdefault(count, []).append(frame)
-            self.free_frames += count
+            if self._counts[index]:
+                self._give_back(start, index)
+                start = index + 1
+        self._give_back(start, end)
 
-    def users(self, frame: int) -> int:
-        return self._counts[frame]
+    def users(self, frame: int, count: int = 1) -> int:
+        """How often the most used one of `count` consecutive frames is used."""
+        return self._counts[frame] if count == 1 else max(self._counts[frame : frame + count])
+
+    def _give_back(self, start: int, end: int) -> None:
+        if start < end:
+            self._free.setdefault(end - start, []).append(start)
+            self.free_frames += end - start
 
     def _coalesce(self, count: int) -> int | None:
         """Join free runs of every length into longest runs and take `count` frames from the first that holds them."""

@@ -11,10 +11,14 @@ changes. Nothing is written at put time: dirty buffers wait for `flush`.
 Write order. Every dirty buffer has an `Order`, and `flush` writes in that order, sorted and in long runs inside
 each class, so that a crash between any two device writes leaves an image that a checker repairs without losing a
 synced file: data, bitmaps, indirect blocks from the leaves up, inodes, directories. Among directory blocks
-`write_first` adds single constraints (a renamed file must appear under its new name before the old one goes).
+`write_first` adds single constraints (a renamed file must appear under its new name before the old one goes, a new
+directory must have its dots before it has a name).
+A miss that finds nothing but dirty buffers writes data and bitmaps, which may reach the disk at any time; the rest
+waits for `flush`, and the cache grows until then.
 
 Life of a buffer: absent -> loading (nobody else sees it; `_loading` makes a second reader wait) -> in use <-> idle.
-Idle clean buffers are on the LRU list and may be evicted; idle dirty ones are not on it until they are written.
+A buffer is also in use while it is written, so that its memory stays its own. Idle clean buffers are on the LRU list
+and may be evicted; idle dirty ones are not on it until they are written.
 Evicted buffers leave their pages registered with VM, from where they come back without device I/O.
 
 Invariants (`check`): a buffer is on the LRU list iff it is idle and clean; `dirty` holds exactly the dirty buffers;
@@ -38,6 +42,8 @@ from minixfs.vm.pool import PAGE_SIZE
 
 MAX_RUN_PAGES = 64
 """Longest vector that one device request may carry (NR_IOREQS), in pages."""
+PREFETCH_SPARE = 4
+"""Buffers that read-ahead leaves to others."""
 
 
 class Order(IntEnum):
@@ -93,9 +99,14 @@ class CacheStatistics:
 
 
 class BlockCache:
-    """The buffers of one mounted device. `dev` is the device number that VM knows it by."""
+    """The buffers of one mounted device. `dev` is the device number that VM knows it by.
 
-    def __init__(self, device: BlockDevice, dev: int, pages: PageCache, block_size: int) -> None:
+    With `vm_cache` false VM gives memory but is told nothing: no second level, no mappings.
+    """
+
+    def __init__(
+        self, device: BlockDevice, dev: int, pages: PageCache, block_size: int, *, vm_cache: bool = True
+    ) -> None:
         self.device = device
         self.dev = dev
         self.block_size = block_size
@@ -103,7 +114,7 @@ class BlockCache:
         self.dirty: dict[int, Buf] = {}
         self._pages = pages
         self._block_pages = -(-block_size // PAGE_SIZE)
-        self._whole_pages = block_size % PAGE_SIZE == 0
+        self._registers = vm_cache and block_size % PAGE_SIZE == 0
         self._slots: list[tuple[int, memoryview]] = []
         self._slot_frames: list[int] = []
         self._bufs: dict[int, Buf] = {}
@@ -164,6 +175,8 @@ class BlockCache:
             self._lru[buf.block] = buf
             if once:
                 self._lru.move_to_end(buf.block, last=False)
+            if len(self._bufs) > self.capacity:
+                self._trim()
 
     def holds_any(self, blocks: range) -> bool:
         """Whether any of `blocks` is cached here or, behind us, with VM."""
@@ -210,7 +223,7 @@ class BlockCache:
             if buf is not None:
                 self.mark_clean(buf)
                 buf.register = False
-                if self._whole_pages:
+                if self._registers:
                     self._pages.forget((self.dev, block * self.block_size))
                 if not buf.count:
                     del self._lru[block]
@@ -232,15 +245,15 @@ class BlockCache:
 
         A hint: what cannot be read, or finds no buffer without a write, is left out.
         """
+        busy = len(self._bufs) - len(self._lru)
+        longest = min(self.capacity - busy - PREFETCH_SPARE, MAX_RUN_PAGES // self._block_pages)
         fresh: list[Buf] = []
-        for block, ino, file_offset in sorted(wanted):
+        for block, ino, file_offset in sorted(wanted)[: max(0, longest)]:
             if fresh and block != fresh[-1].block + 1:
                 break
-            if block in self._bufs or block in self._loading or (len(self._bufs) >= self.capacity and not self._lru):
+            if block in self._bufs or block in self._loading or self._with_vm(block):
                 break
-            if len(fresh) * self._block_pages >= MAX_RUN_PAGES:
-                break
-            buf = self._map_spilled(block) or self._allocate(block)
+            buf = self._allocate(block)
             if buf is None:
                 break
             buf.ino, buf.file_offset = ino, file_offset
@@ -272,8 +285,7 @@ class BlockCache:
         if self.block_size < PAGE_SIZE:
             room = (self._pages.pool.frames - 1) * (PAGE_SIZE // self.block_size)
         self.capacity = max(heuristic.MIN_BUFFERS, min(capacity, room * 3 // 4))
-        while len(self._bufs) > self.capacity and self._lru:
-            self._evict()
+        self._trim()
 
     def fit_to_usage(self, total_blocks: int, free_blocks: int) -> bool:
         """Size the cache by the volume's block usage; return whether it changed. Call it between operations."""
@@ -292,11 +304,10 @@ class BlockCache:
         return abs(self._usage_change) * self.block_size // 1024 > heuristic.REEVALUATE_KB
 
     def invalidate(self) -> None:
-        """Drop every idle buffer of the device, dirty or not, unwritten. VM's pages stay until `close`."""
-        for buf in list(self._bufs.values()):
-            self.mark_clean(buf)
-            if not buf.count:
-                self._evict_buffer(buf)
+        """Drop every idle buffer of the device, dirty or not, unwritten. VM's clean pages stay until `close`."""
+        self.forget([buf.block for buf in self.dirty.values() if not buf.count])
+        while self._lru:
+            self._evict()
 
     def close(self) -> None:
         """Drop everything, VM's pages of this device included. Nothing may be in use or dirty."""
@@ -340,8 +351,8 @@ class BlockCache:
         while len(self._bufs) >= self.capacity:
             if self._lru:
                 self._evict()
-            elif not await self._write([buf for buf in self.dirty.values() if not buf.count]):
-                break  # everything is in use: better a larger cache than a dead mount
+            elif not await self._write_early():
+                break  # better a larger cache than a dead mount
         mapped = self._map_spilled(block)
         buf = mapped or self._allocate(block)
         if buf is None:
@@ -368,25 +379,40 @@ class BlockCache:
         self._blocks_read += moved // self.block_size
         return moved // self.block_size
 
+    async def _write_early(self) -> int:
+        """Write idle dirty buffers without an order to keep, to have room; return how many. Errors are `flush`'s."""
+        free = [buf for buf in self.dirty.values() if not buf.count and (buf.order or 0) <= Order.MAP]
+        try:
+            return await self._write(free)
+        except DeviceError:
+            return 0
+
     async def _write(self, bufs: list[Buf]) -> int:
-        order = {buf.block: index for index, buf in enumerate(self._by_order(bufs))}
-        bufs.sort(key=lambda buf: order[buf.block])
         longest = max(1, (MAX_RUN_PAGES - 1) // self._block_pages)
-        start = 0
-        while start < len(bufs):
-            end = start + 1
-            while end < len(bufs) and end - start < longest and bufs[end].block == bufs[end - 1].block + 1:
-                end += 1
-            run = bufs[start:end]
-            moved = await self.device.write(run[0].block * self.block_size, [buf.data for buf in run])
-            self._writes += 1
-            self._blocks_written += moved // self.block_size
-            for buf in run[: moved // self.block_size]:
-                self.mark_clean(buf)
-            if moved < len(run) * self.block_size:
-                raise DeviceError(message=f"{self.device.name}: short write at block {run[0].block}")
-            start = end
+        for buf in bufs:
+            buf.count += 1
+        try:
+            run: list[Buf] = []
+            for buf in self._by_order(bufs):
+                if run and (len(run) == longest or buf.block != run[-1].block + 1):
+                    await self._write_run(run)
+                    run = []
+                run.append(buf)
+            if run:
+                await self._write_run(run)
+        finally:
+            for buf in bufs:
+                self.put(buf)
         return len(bufs)
+
+    async def _write_run(self, run: list[Buf]) -> None:
+        moved = await self.device.write(run[0].block * self.block_size, [buf.data for buf in run])
+        self._writes += 1
+        self._blocks_written += moved // self.block_size
+        for buf in run[: moved // self.block_size]:
+            self.mark_clean(buf)
+        if moved < len(run) * self.block_size:
+            raise DeviceError(message=f"{self.device.name}: short write at block {run[0].block}")
 
     def _by_order(self, bufs: list[Buf]) -> list[Buf]:
         """Sort by class and block number, directory blocks also by their `write_first` constraints."""
@@ -395,30 +421,20 @@ class BlockCache:
             return ordered
         present = {buf.block: buf for buf in ordered}
         placed: dict[int, Buf] = {}
-
-        def place(buf: Buf) -> None:
-            stack = [buf]
-            while stack:
-                current = stack[-1]
-                before = [
-                    present[block]
-                    for block in sorted(self._first.get(current.block, ()))
-                    if block in present and block not in placed
-                ]
-                if before:
-                    stack.append(before[0])
-                else:
-                    placed[current.block] = current
-                    stack.pop()
-
         for buf in ordered:
-            if buf.block not in placed:
-                place(buf)
+            stack = [buf.block]
+            while stack:
+                block = stack.pop()
+                before = [first for first in self._first.get(block, ()) if first in present and first not in placed]
+                if before:
+                    stack += [block, *sorted(before, reverse=True)]
+                else:
+                    placed.setdefault(block, present[block])
         return list(placed.values())
 
     def _map_spilled(self, block: int) -> Buf | None:
         """The block from VM's pages, if they still hold it."""
-        if not self._whole_pages:
+        if not self._registers:
             return None
         self._spilled.discard(block)
         frame = self._pages.map_block(self._block_pages, (self.dev, block * self.block_size), None)
@@ -430,22 +446,20 @@ class BlockCache:
 
     def _allocate(self, block: int) -> Buf | None:
         """A buffer with memory of its own and arbitrary contents."""
-        if self.block_size < PAGE_SIZE:
-            if not self._slots:
-                frame = self._pages.allocate(1)
-                if frame is None:
-                    return None
+        while not self._slots:
+            frame = self._pages.allocate(self._block_pages)
+            if frame is not None:
+                page = self._pages.pool.view(frame, self._block_pages * PAGE_SIZE)
+                if self.block_size >= PAGE_SIZE:
+                    return Buf(self, block, frame, page[: self.block_size])
                 self._slot_frames.append(frame)
-                page = self._pages.pool.view(frame, PAGE_SIZE)
                 for start in range(0, PAGE_SIZE - self.block_size + 1, self.block_size):
                     self._slots.append((frame, page[start : start + self.block_size]))
-            frame, data = self._slots.pop()
-            return Buf(self, block, frame, data)
-        while (found := self._pages.allocate(self._block_pages)) is None:
-            if not self._lru:
+            elif self._lru:
+                self._evict()
+            else:
                 return None
-            self._evict()
-        return Buf(self, block, found, self._pages.pool.view(found, self.block_size))
+        return Buf(self, block, *self._slots.pop())
 
     def _associate(self, buf: Buf, ino: int, file_offset: int) -> None:
         buf.ino, buf.file_offset = ino, file_offset
@@ -454,23 +468,24 @@ class BlockCache:
     def _register(self, buf: Buf) -> None:
         """Tell VM about a filled block, so that mappings find it and it survives eviction from here."""
         buf.register = False
-        if self._whole_pages:
+        if self._registers:
             file = (self.dev, buf.ino, buf.file_offset) if buf.ino else None
             self._pages.set_block(buf.frame, self._block_pages, (self.dev, buf.block * self.block_size), file)
 
-    def _evict(self) -> None:
-        self._evict_buffer(next(iter(self._lru.values())))
+    def _trim(self) -> None:
+        while len(self._bufs) > self.capacity and self._lru:
+            self._evict()
 
-    def _evict_buffer(self, buf: Buf) -> None:
-        del self._lru[buf.block]
-        if self._whole_pages:
+    def _evict(self) -> None:
+        _, buf = self._lru.popitem(last=False)
+        if self._registers:
             self._spilled.add(buf.block)
             if len(self._spilled) > 2 * self._pages.pool.frames:  # VM does not say what it pushes out
                 self._spilled = {block for block in self._spilled if self._with_vm(block)}
         self._drop(buf)
 
     def _with_vm(self, block: int) -> bool:
-        return self._pages.find_device_page((self.dev, block * self.block_size)) is not None
+        return self._registers and self._pages.find_device_page((self.dev, block * self.block_size)) is not None
 
     def _drop(self, buf: Buf) -> None:
         del self._bufs[buf.block]

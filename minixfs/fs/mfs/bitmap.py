@@ -6,7 +6,8 @@ neither an inode nor a zone can get a new owner while an old one could come back
 there whole or not at all. Counts speak of the state after the pending frees.
 
 Bit n of the map of `bits` valid bits lies in map block n // (8 * block_size); the bit order within a block is
-`bitorder`. Padding bits are never looked at and never handed out (specification: file systems, 1.5, 2.1).
+`bitorder`. Padding bits and the reserved bit 0 are never looked at and never handed out, whatever a bad image has
+there (specification: file systems, 1.5, 2.1).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Bitmap:
                 with await self._block(index) as buf:
                     valid = min(self._bits_per_block, self.bits - index * self._bits_per_block)
                     number = int.from_bytes(self._bits_of(buf), "little")
-                used += (number & ((1 << valid) - 1)).bit_count()
+                used += (number & ((1 << valid) - 1) | (index == 0)).bit_count()
             freed = sum(length for _, length in self.pending)
             self.free_bits = self.bits - used + freed
         return self.free_bits
@@ -52,20 +53,21 @@ class Bitmap:
         Returns the first bit and how many there are, or None when no bit is free (pending frees do not count).
         """
         blocks = -(-self.bits // self._bits_per_block)
-        if not 0 <= origin < self.bits:
-            origin = 0
+        if not 0 < origin < self.bits:
+            origin = 1
         first = origin // self._bits_per_block
         for step in range(blocks + 1):
             index = (first + step) % blocks
             if index in self._full:
                 continue
-            start = origin % self._bits_per_block if step == 0 else 0
+            lowest = int(index == 0)
+            start = origin % self._bits_per_block if step == 0 else lowest
             limit = min(self._bits_per_block, self.bits - index * self._bits_per_block)
             with await self._block(index) as buf:
                 bits = self._bits_of(buf)
                 bit = _first_zero(bits, start, limit)
                 if bit < 0:
-                    if start == 0:
+                    if start == lowest:
                         self._full.add(index)
                     continue
                 count = _zeros_from(bits, bit, min(limit, bit + wanted))
@@ -76,11 +78,6 @@ class Bitmap:
             return index * self._bits_per_block + bit, count
         return None
 
-    async def is_set(self, bit: int) -> bool:
-        index, bit = divmod(bit, self._bits_per_block)
-        with await self._block(index) as buf:
-            return bool(self._bits_of(buf)[bit >> 3] >> (bit & 7) & 1)
-
     def free(self, bit: int, count: int = 1) -> None:
         """The bits will be free once the change that let go of them is on the disk."""
         if self.free_bits is not None:
@@ -90,12 +87,6 @@ class Bitmap:
             self.pending.append((bit, part))
             bit += part
             count -= part
-
-    async def give_back(self, bit: int, count: int) -> None:
-        """Undo an allocation that nothing refers to yet: the bits are free at once."""
-        if self.free_bits is not None:
-            self.free_bits += count
-        await self._clear(bit, count)
 
     async def apply_frees(self) -> list[tuple[int, int]]:
         """Clear all pending bits; return the runs that are now free. Their map blocks are dirty.

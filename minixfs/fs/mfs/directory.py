@@ -8,8 +8,8 @@ Every directory that is searched gets an index (name -> slot and inode, heap of 
 kept up to date; the indexes of the least recently used directories are dropped when they hold too many names
 together.
 
-Functions that change a directory return the number of the block that they changed, so that a rename can say in which
-order its two blocks must reach the disk.
+Whoever wants to change an existing name holds its `Entry`: the block is in use, so that the change itself cannot fail
+or wait. The entry tells the block too, so that a rename can say in which order its two blocks must reach the disk.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from types import TracebackType
 
-from minixfs.errors import Corrupt, Exists, FileTooBig, NameTooLong, NotDirectory, NotFound
+from minixfs.errors import Corrupt, Exists, FileTooBig, InvalidArgument, NameTooLong, NotDirectory, NotFound
 from minixfs.fs.libminixfs.cache import Buf, Order
 from minixfs.fs.mfs.inode import Inode, InodeTable
 from minixfs.fs.mfs.volume import Volume
 from minixfs.fs.mfs.zones import ZoneMap
 from minixfs.fs.protocol import DirEntry
 
+MAPPED_DIRECTORIES = 4096
+"""Directories whose disk blocks are remembered at once."""
 INDEXED_NAMES = 1_000_000
 """Names that all indexes together may hold."""
 
@@ -38,6 +41,24 @@ class _Index:
     end: int = 0
 
 
+@dataclass(slots=True)
+class Entry:
+    """A name in a directory, with the buffer that holds it in use."""
+
+    directory: Inode
+    name: bytes
+    slot: int
+    buf: Buf
+
+    def __enter__(self) -> Entry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.buf.__exit__(kind, value, trace)
+
+
 class Directories:
     """The directories of one volume."""
 
@@ -49,6 +70,7 @@ class Directories:
         self._name_max = volume.superblock.variant.name_max
         self._indexes: OrderedDict[int, _Index] = OrderedDict()
         self._indexed = 0
+        self._blocks: dict[int, list[int]] = {}  # disk blocks of each directory in use; they never move
 
     # ---- looking ---------------------------------------------------------------------------------------------------
 
@@ -96,13 +118,15 @@ class Directories:
                             break
         return found
 
-    async def hold(self, directory: Inode, name: bytes) -> Buf:
-        """The buffer, in use, that holds the entry of an existing name: changing it cannot fail any more."""
+    async def entry(self, directory: Inode, name: bytes) -> Entry:
+        """An existing name, to be changed."""
         index = await self._index(directory)
-        packed = index.names.get(self.clip(name))
+        name = self.clip(name)
+        packed = index.names.get(name)
         if packed is None:
             raise NotFound
-        return await self._slot_block(directory, packed >> 32)
+        slot = packed >> 32
+        return Entry(directory, name, slot, await self._slot_block(directory, slot))
 
     async def block_for_new(self, directory: Inode) -> int | None:
         """The disk block that the next new entry will go to; None if the directory will grow for it."""
@@ -115,8 +139,10 @@ class Directories:
 
     # ---- changing --------------------------------------------------------------------------------------------------
 
-    async def enter(self, directory: Inode, name: bytes, ino: int) -> int:
-        """Add an entry. Raises Exists, NameTooLong, NoSpace, and FileTooBig for a directory at its limit."""
+    async def enter(self, directory: Inode, name: bytes, ino: int) -> Entry:
+        """Add a name. Raises Exists, NameTooLong, NoSpace, and FileTooBig for a directory at its limit."""
+        if not name or b"/" in name or b"\0" in name:
+            raise InvalidArgument
         index = await self._index(directory)
         name = self.clip(name)
         if name in index.names:
@@ -126,60 +152,46 @@ class Directories:
             buf = await self._grow(directory, slot)
         else:
             buf = await self._slot_block(directory, slot)
-        with buf:
-            self._write(buf, slot, ino, name)
-            if slot == index.end:
-                index.end += 1
-                directory.size = max(directory.size, index.end * self._entry.size)
-            else:
-                heapq.heappop(index.free)
-            index.names[name] = slot << 32 | ino
-            self._indexed += 1
-            self._changed(directory)
-            return buf.block
+        self._write(buf, slot, ino, name)
+        if slot == index.end:
+            index.end += 1
+            directory.size = max(directory.size, index.end * self._entry.size)
+        else:
+            heapq.heappop(index.free)
+        index.names[name] = slot << 32 | ino
+        self._indexed += 1
+        self._changed(directory)
+        return Entry(directory, name, slot, buf)
 
-    async def remove(self, directory: Inode, name: bytes) -> int:
+    def remove(self, entry: Entry) -> None:
         """Free the slot of an existing name."""
-        index = await self._index(directory)
-        name = self.clip(name)
-        packed = index.names.get(name)
-        if packed is None:
-            raise NotFound
-        slot = packed >> 32
-        with await self._slot_block(directory, slot) as buf:
-            self._write(buf, slot, 0, name)
-            del index.names[name]
+        self._write(entry.buf, entry.slot, 0, entry.name)
+        index = self._indexes.get(entry.directory.num)
+        if index is not None:
+            del index.names[entry.name]
             self._indexed -= 1
-            heapq.heappush(index.free, slot)
-            self._changed(directory)
-            return buf.block
+            heapq.heappush(index.free, entry.slot)
+        self._changed(entry.directory)
 
-    async def replace(self, directory: Inode, name: bytes, ino: int) -> int:
+    def replace(self, entry: Entry, ino: int) -> None:
         """Let an existing name lead to another inode, in one write."""
-        index = await self._index(directory)
-        name = self.clip(name)
-        packed = index.names.get(name)
-        if packed is None:
-            raise NotFound
-        slot = packed >> 32
-        with await self._slot_block(directory, slot) as buf:
-            self._write(buf, slot, ino, name)
-            index.names[name] = slot << 32 | ino
-            self._changed(directory)
-            return buf.block
+        self._write(entry.buf, entry.slot, ino, entry.name)
+        index = self._indexes.get(entry.directory.num)
+        if index is not None:
+            index.names[entry.name] = entry.slot << 32 | ino
+        self._changed(entry.directory)
 
-    async def start(self, directory: Inode, parent: int) -> None:
-        """Give a new directory its block with ``.`` and ``..``. Raises NoSpace."""
+    async def start(self, directory: Inode, parent: int) -> int:
+        """Give a new directory its block with ``.`` and ``..``; return the block's number. Raises NoSpace."""
         self._indexes[directory.num] = _Index()
-        try:
-            await self.enter(directory, b".", directory.num)
-        except BaseException:
-            self.drop_index(directory.num)
-            raise
-        await self.enter(directory, b"..", parent)
+        with await self.enter(directory, b".", directory.num):
+            pass
+        with await self.enter(directory, b"..", parent) as entry:
+            return entry.buf.block
 
     def drop_index(self, number: int) -> None:
         """Forget what is known of a directory that is going away."""
+        self._blocks.pop(number, None)
         index = self._indexes.pop(number, None)
         if index is not None:
             self._indexed -= len(index.names)
@@ -218,13 +230,27 @@ class Directories:
 
     async def _block(self, directory: Inode, number: int) -> Buf:
         """Block `number` of the directory, in use, annotated with its place in it."""
-        shift = self._volume.zone_shift
-        zone = await self._zones.zone_at(directory, number >> shift)
-        if not zone:
-            raise Corrupt("hole in a directory", inode=directory.num)
-        block = self._volume.zone_block(zone) + (number & ((1 << shift) - 1))
+        blocks = self._blocks.get(directory.num)
+        if blocks is None or number >= len(blocks):
+            blocks = await self._map(directory)
+        block = blocks[number]
         cache = self._volume.cache
         return cache.get_cached(block) or await cache.get(block, directory.num, number * self._volume.block_size)
+
+    async def _map(self, directory: Inode) -> list[int]:
+        """The disk blocks of a directory, in order, up to its size."""
+        shift = self._volume.zone_shift
+        blocks: list[int] = []
+        for extent in await self._zones.extents(directory, 0, -(-directory.size // self._volume.zone_size)):
+            if not extent.zone:
+                raise Corrupt("hole in a directory", inode=directory.num)
+            blocks.extend(range(extent.zone << shift, (extent.zone + extent.count) << shift))
+        if len(blocks) * self._volume.block_size < directory.size:
+            raise Corrupt("a directory is larger than a file can be", inode=directory.num)
+        if len(self._blocks) >= MAPPED_DIRECTORIES:
+            self._blocks.clear()
+        self._blocks[directory.num] = blocks
+        return blocks
 
     async def _slot_block(self, directory: Inode, slot: int) -> Buf:
         return await self._block(directory, slot // self._per_block)
@@ -248,9 +274,12 @@ class Directories:
                 await volume.cache.device.write(offset, [bytes(volume.zone_size)])
                 await self._zones.assign(directory, index, zone, 1)
             except BaseException:
-                await volume.give_back_zones(zone, 1)
+                volume.free_zones(zone, 1)
                 raise
         block = volume.zone_block(zone) + (number & ((1 << volume.zone_shift) - 1))
+        blocks = self._blocks.get(directory.num)
+        if blocks is not None and len(blocks) == number:
+            blocks.extend(range(block, volume.zone_block(zone + 1)))
         buf = await volume.cache.get(block, directory.num, number * volume.block_size, read=False)
         buf.data[:] = bytes(volume.block_size)
         return buf

@@ -1,9 +1,10 @@
 """File data: reading, writing, truncating, peeking (specification: file systems, 2.4, 2.5).
 
 Data goes one of two ways. *Directly* between the caller's buffer and the device: whole blocks that nobody has
-cached, when the layer below caches them anyway (`BlockDevice.host_cached`). Through the *cache*: everything else -
-parts of blocks, blocks that are cached already, and all data of slow devices, with read-ahead. Both see the same
-bytes: a direct read leaves cached blocks out, a direct write goes into cached copies too.
+cached, when the layer below caches them anyway (`BlockDevice.host_cached`) and takes any length. Through the
+*cache*: everything else - parts of blocks, blocks that are cached already, and all data of slow devices, with
+read-ahead. Both see the same bytes: a direct read leaves cached blocks out, a direct write goes into cached copies
+too.
 
 A write that needs new zones allocates them, writes the data, and only then hangs the zones into the file, so that an
 error on the way leaves neither a hole in the accounts nor old contents of the disk in the file.
@@ -33,6 +34,7 @@ class Files:
         self._zones = zones
         self._cache = volume.cache
         self._device = volume.cache.device
+        self._direct = self._device.host_cached and self._device.sector_size == 1
         self._block_size = volume.block_size
         self._zone_size = volume.zone_size
 
@@ -83,7 +85,7 @@ class Files:
         """Fill `view` from device byte `offset`, where the file's byte `position` is; one run of zones."""
         block_size = self._block_size
         first, last = offset // block_size, (offset + len(view) - 1) // block_size
-        if self._device.host_cached and not self._cache.holds_any(range(first, last + 1)):
+        if self._direct and not self._cache.holds_any(range(first, last + 1)):
             await self._read_direct(offset, view)
             return
         for block in range(first, last + 1):
@@ -93,10 +95,10 @@ class Files:
             target = view[start - offset : end - offset]
             buf = self._cache.get_cached(block)
             if buf is None:
-                if self._device.host_cached and not self._cache.holds_any(range(block, block + 1)):
+                if self._direct and not self._cache.holds_any(range(block, block + 1)):
                     await self._read_direct(start, target)
                     continue
-                if not self._device.host_cached:
+                if not self._direct:
                     await self._read_ahead(inode, file_offset, last - block + 1)
                 buf = await self._cache.get(block, inode.num, file_offset)
             within = start - block * block_size
@@ -182,7 +184,7 @@ class Files:
             await self._write_new(inode, index, zone, count, start, view[start - position : end - position])
             await self._zones.assign(inode, index, zone, count)
         except BaseException:
-            await self._volume.give_back_zones(zone, count)
+            self._volume.free_zones(zone, count)
             raise
         return count
 
@@ -235,7 +237,7 @@ class Files:
         """Store whole blocks."""
         block_size, cache = self._block_size, self._cache
         blocks = range(offset // block_size, (offset + len(view)) // block_size)
-        if self._device.host_cached:
+        if self._direct:
             moved = await self._device.write(offset, [view])
             if moved < len(view):
                 raise DeviceError(message=f"{self._device.name}: the device ends at byte {offset + moved}")
@@ -278,7 +280,7 @@ class Files:
     async def free_range(self, inode: Inode, start: int, end: int) -> None:
         """Make [start, end) a hole, clipped to the file. InvalidArgument for an empty range."""
         end = min(end, inode.size)
-        if inode.is_device or start >= end:
+        if not inode.is_regular or start >= end:
             raise InvalidArgument
         zone_size = self._zone_size
         first = -(-start // zone_size)

@@ -9,6 +9,9 @@ record goes into the inode's block when the server commits (`store_dirty`), not 
 nobody uses any more is *freed*: `release` forgets it, and its record on the disk is zeroed by `erase_released` only
 when the directories that named it are written (see `bitmap`).
 
+A record on the disk that a name leads to has a known type and a positive link count; `get` refuses all others, so that
+a bad image cannot make us free what it still names.
+
 Invariants (`check`): an inode is on the idle list iff its count is 0; idle dirty inodes are never dropped; times are
 seconds as the disk stores them.
 """
@@ -20,6 +23,7 @@ from collections import OrderedDict
 
 from minixfs.errors import Corrupt, InvalidArgument, TooManyOpen
 from minixfs.fs.libminixfs.cache import Buf, Order
+from minixfs.fs.mfs.layout import FILE_TYPES
 from minixfs.fs.mfs.volume import Volume
 
 IDLE_INODES = 512
@@ -134,7 +138,10 @@ class InodeTable:
             inode = self.cached(number)  # somebody else may have loaded it while we waited
             if inode is None:
                 fields = self._struct.unpack_from(buf.data, self._offset(number))
-                inode = self._enter(Inode(number, fields, self._version))
+                inode = Inode(number, fields, self._version)
+                if inode.mode & 0o170000 not in FILE_TYPES or not inode.nlinks:
+                    raise Corrupt(f"not a file in use (mode {inode.mode:o}, {inode.nlinks} links)", inode=number)
+                self._enter(inode)
         return inode
 
     def open(self, number: int) -> Inode:
@@ -153,14 +160,15 @@ class InodeTable:
         self._idle[inode.num] = inode
         if inode.nlinks == 0:
             return True
-        if len(self._idle) > IDLE_INODES:
-            self._drop_oldest()
+        self._shrink(2)
         return False
 
     async def new(self, mode: int, uid: int, gid: int) -> Inode:
         """A fresh inode in use, with one link and no zones. Raises NoSpace."""
         self._check_limit()
         number = await self._volume.allocate_inode()
+        if number in self._inodes:
+            raise Corrupt("in use, but free in the bitmap", inode=number)
         now = self._volume.now()
         blank = (0,) * len(self._struct.unpack(bytes(self._struct.size)))
         inode = self._enter(Inode(number, blank, self._version))
@@ -200,6 +208,7 @@ class InodeTable:
                 self._volume.cache.mark_dirty(buf, Order.INODE)
             inode.dirty = False
             del self._dirty[inode.num]
+        self._shrink(len(self._idle))
 
     async def erase_released(self) -> None:
         """Zero the records of freed inodes in the cache."""
@@ -220,12 +229,15 @@ class InodeTable:
         if limit and self.in_use >= limit:
             raise TooManyOpen
 
-    def _drop_oldest(self) -> None:
-        for number, inode in self._idle.items():
-            if not inode.dirty and inode.nlinks:
+    def _shrink(self, tries: int) -> None:
+        """Look at the `tries` oldest surplus idle inodes and drop the clean ones; dirty ones may be many."""
+        for _ in range(min(tries, len(self._idle) - IDLE_INODES)):
+            number, inode = next(iter(self._idle.items()))
+            if inode.dirty or not inode.nlinks:
+                self._idle.move_to_end(number)
+            else:
                 del self._idle[number]
                 del self._inodes[number]
-                return
 
     def _offset(self, number: int) -> int:
         return (number - 1) % self._per_block * self._struct.size

@@ -1,13 +1,16 @@
 """Names and the inodes behind them: making, linking, unlinking, renaming (specification: file systems 2.6).
 
 Every function here is the body of a modifying request. It checks first, in the order that decides which error a
-caller sees, and then changes. Orders that matter for a crash: a new inode is in its block of the cache before a
+caller sees; then it brings everything that it needs into memory and in use; then it changes, which cannot fail or
+wait any more. Orders that matter for a crash: a new inode is in its block of the cache before a
 directory names it, a renamed file has its new name on the disk before it loses the old one.
 """
 
 from __future__ import annotations
 
 import stat
+from contextlib import ExitStack
+from itertools import count
 from typing import Protocol
 
 from minixfs.errors import (
@@ -78,26 +81,20 @@ class Names:
         self.check_ids(uid, gid)
         inode = await self._inodes.new(stat.S_IFDIR | mode & 0o7777, uid, gid)
         try:
-            await self._directories.start(inode, parent.num)
+            first_block = await self._directories.start(inode, parent.num)
             inode.nlinks = 2
-            await self._directories.enter(parent, name, inode.num)
+            with await self._directories.enter(parent, name, inode.num) as entry:
+                self._volume.cache.write_first(first_block, entry.buf.block)
+                parent.nlinks += 1
         except BaseException:
             await self._discard(inode)
             raise
-        parent.nlinks += 1
         await self._keeper.put(inode)
 
     async def make_symlink(self, directory: int, name: bytes, target: bytes, uid: int, gid: int) -> None:
         if not 0 < len(target) <= SYMLINK_MAX or b"\0" in target:
             raise NameTooLong if target else NotFound
-        inode = await self.make(directory, name, stat.S_IFLNK | 0o777, uid, gid)
-        try:
-            await self._files.write(inode, 0, target)
-        except BaseException:
-            await self._directories.remove(self._parent(directory), name)
-            await self._discard(inode)
-            raise
-        await self._keeper.put(inode)
+        await self._keeper.put(await self.make(directory, name, stat.S_IFLNK | 0o777, uid, gid, target))
 
     async def link(self, ino: int, directory: int, name: bytes) -> None:
         inode = self._inodes.open(ino)
@@ -108,9 +105,9 @@ class Names:
             raise NotFound
         if inode.nlinks >= self._volume.superblock.variant.link_max:
             raise TooManyLinks
-        await self._directories.enter(parent, name, inode.num)
-        inode.nlinks += 1
-        self._touch(inode)
+        with await self._directories.enter(parent, name, inode.num):
+            inode.nlinks += 1
+            self._touch(inode)
 
     async def unlink(self, directory: int, name: bytes) -> None:
         parent = self._inodes.open(directory)
@@ -120,9 +117,10 @@ class Names:
                 raise NotPermitted
             if inode.mountpoint:
                 raise Busy
-            await self._directories.remove(parent, name)
-            inode.nlinks -= 1
-            self._touch(inode)
+            with await self._directories.entry(parent, name) as entry:
+                self._directories.remove(entry)
+                inode.nlinks -= 1
+                self._touch(inode)
         finally:
             await self._keeper.put(inode)
 
@@ -133,11 +131,11 @@ class Names:
         inode = await self._target(parent, name)
         try:
             await self._require_removable(inode)
-            await self._directories.remove(parent, name)
-            inode.nlinks = 0
-            parent.nlinks -= 1
-            self._touch(inode)
-            self._touch(parent)
+            with await self._directories.entry(parent, name) as entry:
+                self._directories.remove(entry)
+                inode.nlinks = 0
+                self._touch(inode)
+                _lose_subdirectory(parent)
         finally:
             await self._keeper.put(inode)
 
@@ -174,8 +172,9 @@ class Names:
         if old_name in DOTS or new_name in DOTS:
             raise InvalidArgument
         first = await self._target(first_parent, old_name)
-        second = await self._target(second_parent, new_name)
+        second: Inode | None = None
         try:
+            second = await self._target(second_parent, new_name)
             if first is second:
                 return
             if first.mountpoint or second.mountpoint:
@@ -187,7 +186,8 @@ class Names:
                         self._require_link_room(parent)
             await self._swap(first, first_parent, old_name, second, second_parent, new_name)
         finally:
-            await self._keeper.put(second)
+            if second is not None:
+                await self._keeper.put(second)
             await self._keeper.put(first)
 
     # ---- pieces ----------------------------------------------------------------------------------------------------
@@ -211,14 +211,17 @@ class Names:
             return
         raise Exists
 
-    async def make(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> Inode:
-        """A new inode with its name, in use."""
+    async def make(self, directory: int, name: bytes, mode: int, uid: int, gid: int, content: bytes = b"") -> Inode:
+        """A new inode with its content and name, in use."""
         parent = self._parent(directory)
         await self._must_be_new(parent, name)
         self.check_ids(uid, gid)
         inode = await self._inodes.new(mode, uid, gid)
         try:
-            await self._directories.enter(parent, name, inode.num)
+            if content:
+                await self._files.write(inode, 0, content)
+            with await self._directories.enter(parent, name, inode.num):
+                pass
         except BaseException:
             await self._discard(inode)
             raise
@@ -260,6 +263,8 @@ class Names:
             current = await self._keeper.load(number)
             try:
                 number = await self._directories.find(current, b"..")
+            except NotFound:
+                raise Corrupt("a directory without '..'", inode=number) from None
             finally:
                 await self._keeper.put(current)
             steps += 1
@@ -279,32 +284,32 @@ class Names:
     ) -> None:
         """The change of a rename: the new name reaches the disk before the old one goes."""
         directories, cache = self._directories, self._volume.cache
-        moves_up = inode.is_directory and new_parent is not old_parent
-        if target is None:
-            new_block = await directories.block_for_new(new_parent)
-        else:
-            with await directories.hold(new_parent, new_name) as buf:
-                new_block = buf.block
-        with await directories.hold(old_parent, old_name) as old_buf:
-            if new_block is not None and cache.must_precede(old_buf.block, new_block):
+        with ExitStack() as held:
+            old = held.enter_context(await directories.entry(old_parent, old_name))
+            new = None if target is None else held.enter_context(await directories.entry(new_parent, new_name))
+            up = None
+            if inode.is_directory and new_parent is not old_parent:
+                up = held.enter_context(await directories.entry(inode, b".."))
+            new_block = await directories.block_for_new(new_parent) if new is None else new.buf.block
+            if new_block is not None and cache.must_precede(old.buf.block, new_block):
                 await self._keeper.commit()
-            with await directories.hold(inode if moves_up else old_parent, b".." if moves_up else old_name):
-                if target is None:
-                    new_block = await directories.enter(new_parent, new_name, inode.num)
-                else:
-                    new_block = await directories.replace(new_parent, new_name, inode.num)
-                cache.write_first(new_block, await directories.remove(old_parent, old_name))
-                if moves_up:
-                    await directories.replace(inode, b"..", new_parent.num)
-                    old_parent.nlinks -= 1
-                    new_parent.nlinks += 1
-        if target is not None:
-            if target.is_directory:
-                target.nlinks = 0
-                new_parent.nlinks -= 1
+            if new is None:
+                new = held.enter_context(await directories.enter(new_parent, new_name, inode.num))
             else:
-                target.nlinks -= 1
-            self._touch(target)
+                directories.replace(new, inode.num)
+            directories.remove(old)
+            cache.write_first(new.buf.block, old.buf.block)
+            if up is not None:
+                directories.replace(up, new_parent.num)
+                _lose_subdirectory(old_parent)
+                new_parent.nlinks += 1
+            if target is not None:
+                if target.is_directory:
+                    target.nlinks = 0
+                    _lose_subdirectory(new_parent)
+                else:
+                    target.nlinks -= 1
+                self._touch(target)
 
     async def _swap(
         self,
@@ -315,29 +320,53 @@ class Names:
         second_parent: Inode,
         second_name: bytes,
     ) -> None:
-        """The change of an exchange. Between the writes of two blocks `first` keeps a third, temporary name."""
-        directories = self._directories
-        with (
-            await directories.hold(first_parent, first_name) as one,
-            await directories.hold(second_parent, second_name) as two,
-        ):
-            temporary = b".xchg%08x" % first.num if one.block != two.block else None
-            if temporary:
-                await directories.enter(first_parent, temporary, first.num)
-                await self._keeper.commit()
-            await directories.replace(first_parent, first_name, second.num)
-            await directories.replace(second_parent, second_name, first.num)
-            if temporary:
-                await self._keeper.commit()
-                await directories.remove(first_parent, temporary)
-        if first_parent is not second_parent:
-            for inode, old, new in ((first, first_parent, second_parent), (second, second_parent, first_parent)):
-                if inode.is_directory:
-                    await directories.replace(inode, b"..", new.num)
-                    old.nlinks -= 1
-                    new.nlinks += 1
+        """The change of an exchange. If two blocks change, one after the other, nothing must be nameless in between.
+
+        So `first` has a spare name on the disk while its old one is lost, and `second` gets its new name first.
+        """
+        directories, cache = self._directories, self._volume.cache
+        with ExitStack() as held:
+            one = held.enter_context(await directories.entry(first_parent, first_name))
+            two = held.enter_context(await directories.entry(second_parent, second_name))
+            ups = []
+            if first_parent is not second_parent:
+                for inode, old, new in ((first, first_parent, second_parent), (second, second_parent, first_parent)):
+                    if inode.is_directory:
+                        ups.append((held.enter_context(await directories.entry(inode, b"..")), old, new))
+            spare = None
+            if one.buf.block != two.buf.block:
+                name = await self._spare_name(first_parent)
+                spare = held.enter_context(await directories.enter(first_parent, name, first.num))
+            try:
+                if spare is not None:
+                    await self._keeper.commit()
+                directories.replace(one, second.num)
+                directories.replace(two, first.num)
+                if spare is not None:
+                    cache.write_first(one.buf.block, two.buf.block)
+                    await self._keeper.commit()
+            except BaseException:
+                directories.replace(one, first.num)
+                directories.replace(two, second.num)
+                raise
+            finally:
+                if spare is not None:
+                    directories.remove(spare)
+            for up, old, new in ups:
+                directories.replace(up, new.num)
+                _lose_subdirectory(old)
+                new.nlinks += 1
         self._touch(first)
         self._touch(second)
+
+    async def _spare_name(self, directory: Inode) -> bytes:
+        for number in count():
+            name = b".xchg%d" % number
+            try:
+                await self._directories.find(directory, name)
+            except NotFound:
+                break
+        return name
 
     def check_ids(self, uid: int, gid: int) -> None:
         variant = self._volume.superblock.variant
@@ -347,3 +376,8 @@ class Names:
     def _touch(self, inode: Inode) -> None:
         inode.ctime = self._volume.now()
         self._inodes.mark_dirty(inode)
+
+
+def _lose_subdirectory(parent: Inode) -> None:
+    """One link less. Never below those of an empty directory: a wrong count must not make a live one look removed."""
+    parent.nlinks = max(parent.nlinks - 1, 2)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from minixfs.errors import Corrupt, DeviceError, NoSpace
+from minixfs.errors import Corrupt, NoSpace
 from minixfs.fs.libminixfs.cache import BlockCache
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.bitmap import Bitmap
@@ -29,7 +29,7 @@ class Settings:
     V1 and V2 too. `truncate_names`: cut names that are too long, as MINIX does, instead of ENAMETOOLONG. `atime`:
     which reads stamp the access time: "relatime", "noatime" or "strictatime". `errors`: what corruption found on
     the way does to the mount: "continue", "remount-ro" or "abort". `inode_limit`: in-core inodes in use at once (0:
-    no limit). `synchronous`: every change is durable when its request returns.
+    no limit). `synchronous`: every change is durable when its request returns. `vm_cache`: VM knows the cached blocks.
     """
 
     force: bool = False
@@ -39,10 +39,14 @@ class Settings:
     errors: str = "remount-ro"
     inode_limit: int = 0
     synchronous: bool = False
+    vm_cache: bool = True
 
 
 class Volume:
-    """Attributes: `superblock`, `cache`, `inode_map`, `zone_map`, `settings`, `clock` (seconds since the epoch)."""
+    """Attributes: `superblock`, `cache`, `inode_map`, `zone_map`, `settings`, `clock` (seconds since the epoch).
+
+    `commit` writes all changes; it is called for the sake of the frees that wait for it when nothing else is free.
+    """
 
     def __init__(
         self,
@@ -50,12 +54,14 @@ class Volume:
         cache: BlockCache,
         bit_order: BitOrder,
         settings: Settings,
+        commit: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.superblock = superblock
         self.cache = cache
         self.settings = settings
         self.clock = clock
+        self._commit = commit
         self.block_size = superblock.block_size
         self.zone_size = superblock.zone_size
         self.zone_shift = superblock.zone_shift
@@ -85,7 +91,7 @@ class Volume:
     async def allocate_zones(self, near: int, wanted: int) -> tuple[int, int]:
         """Up to `wanted` consecutive zones, close behind zone `near` (0: anywhere). Raises NoSpace."""
         bit = near - self.first_data_zone + 1 if near else self._zone_hint
-        found = await self.zone_map.allocate(bit, wanted)
+        found = await self._allocate(self.zone_map, bit, wanted)
         if found is None:
             if not self._told_full:
                 log.info("the disk is full")
@@ -99,23 +105,21 @@ class Volume:
         return first + self.first_data_zone - 1, count
 
     def free_zones(self, zone: int, count: int) -> None:
-        """The zones are free once this change is on the disk; what is cached of them is dropped now."""
+        """The zones are free once this change is on the disk; what is cached of them is dropped now.
+
+        Also undoes `allocate_zones`. It never waits, so that it is safe where an error or a cancellation is handled.
+        """
         bit = zone - self.first_data_zone + 1
         self.zone_map.free(bit, count)
         self._zone_hint = min(self._zone_hint, bit)
-        self._forget(zone, count)
-
-    async def give_back_zones(self, zone: int, count: int) -> None:
-        """Undo `allocate_zones` for zones that nothing refers to yet."""
-        self._forget(zone, count)
-        try:
-            await self.zone_map.give_back(zone - self.first_data_zone + 1, count)
-        except DeviceError as error:
-            log.error("zones %d..%d stay allocated: %s", zone, zone + count - 1, error)
+        blocks = range(self.zone_block(zone), self.zone_block(zone + count))
+        if self.cache.holds_any(blocks):
+            self.cache.forget(blocks)
+        self._usage_changed(-count)
 
     async def allocate_inode(self) -> int:
         """The number of a free inode, now marked used. Raises NoSpace."""
-        found = await self.inode_map.allocate(self._inode_hint)
+        found = await self._allocate(self.inode_map, self._inode_hint, 1)
         if found is None:
             raise NoSpace(message="no free inodes")
         self._inode_hint = found[0]
@@ -130,12 +134,13 @@ class Volume:
         free = await self.zone_map.count_free()
         return self.superblock.zones << self.zone_shift, free << self.zone_shift
 
+    async def _allocate(self, bitmap: Bitmap, origin: int, wanted: int) -> tuple[int, int] | None:
+        found = await bitmap.allocate(origin, wanted)
+        if found is None and bitmap.pending:
+            await self._commit()
+            found = await bitmap.allocate(origin, wanted)
+        return found
+
     def _usage_changed(self, zones: int) -> None:
         if self.cache.usage_changed(zones << self.zone_shift):
             self.usage_due = True
-
-    def _forget(self, zone: int, count: int) -> None:
-        blocks = range(self.zone_block(zone), self.zone_block(zone + count))
-        if self.cache.holds_any(blocks):
-            self.cache.forget(blocks)
-        self._usage_changed(-count)

@@ -122,6 +122,8 @@ class ZoneMap:
 
     async def unmap(self, inode: Inode, first: int, end: int) -> None:
         """Free the zones [first, end) of the file and every indirect block that becomes empty."""
+        if first >= end:
+            return
         if any(inode.zones[DIRECT_ZONES + 1 :]):
             await self.count(inode)  # refuses trees that lead in circles before anything is freed
         base = DIRECT_ZONES + sum(self._spans[1:])
@@ -224,7 +226,7 @@ class ZoneMap:
         try:
             buf = await self._volume.cache.get(self._volume.zone_block(zone), read=False)
         except BaseException:
-            await self._volume.give_back_zones(zone, 1)
+            self._volume.free_zones(zone, 1)
             raise
         buf.data[:] = bytes(len(buf.data))
         self._volume.cache.mark_dirty(buf, Order.INDIRECT + level - 1)

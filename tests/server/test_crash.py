@@ -1,0 +1,244 @@
+"""The daemon dies between any two writes of a scenario: what is on the disk then, and what a checker makes of it.
+
+Every prefix of the write log is an image that must be repairable without losing a file that was synced before: it is
+there byte for byte, under a name that it had since the sync. What was deleted or changed since may be in either state,
+but what is there must be whole.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from minixfs.fs.mfs.volume import Settings
+from minixfs.fsck.mfs.check import check
+from minixfs.fsck.report import REPAIR
+from minixfs.hw.blockdev.ramdisk import RamDisk
+from minixfs.hw.blockdev.recorder import Flush, Recorder
+from minixfs.hw.runtime import run
+from tests.support.peers import require
+from tests.support.volumes import KINDS, Kind, Served, fresh, verify
+
+Tree = dict[bytes, bytes | None]
+
+
+def scenario(fs: Served, seed: int) -> Iterator[Callable[[], object]]:
+    """Requests that make the order of writing matter. Every file has contents of its own."""
+    noise = random.Random(seed)
+
+    def file(path: bytes, size: int) -> Callable[[], object]:
+        return lambda: fs.make_file(path, noise.randbytes(size))
+
+    def directory(path: bytes) -> Callable[[], object]:
+        return lambda: fs.make_directory(path)
+
+    def inside(request: str, path: bytes, *arguments: object) -> Callable[[], object]:
+        def step() -> None:
+            parent, _, name = path.rpartition(b"/")
+            with fs.at(parent) as ino:
+                getattr(fs, request)(ino, name, *arguments)
+
+        return step
+
+    def both(request: str, old: bytes, new: bytes) -> Callable[[], object]:
+        def step() -> None:
+            (one, _, old_name), (two, _, new_name) = old.rpartition(b"/"), new.rpartition(b"/")
+            with fs.at(one) as first, fs.at(two) as second:
+                getattr(fs, request)(first, old_name, second, new_name)
+
+        return step
+
+    def rename(old: bytes, new: bytes) -> Callable[[], object]:
+        return both("rename", old, new)
+
+    def resize(path: bytes, size: int) -> Callable[[], object]:
+        def step() -> None:
+            with fs.at(path) as ino:
+                fs.truncate(ino, size)
+
+        return step
+
+    def write(path: bytes, position: int, size: int) -> Callable[[], object]:
+        def step() -> None:
+            with fs.at(path) as ino:
+                fs.write(ino, position, noise.randbytes(size))
+
+        return step
+
+    for name in (b"a", b"b", b"c", b"a/deep"):
+        yield directory(name)
+    for index in range(30):  # several blocks of names in each of them
+        for name in (b"a", b"b"):
+            yield file(b"%s/%02d" % (name, index), 200 + index)
+    for index in range(3):
+        yield file(b"large%d" % index, 30_000 + index)
+    yield file(b"c/victim", 9_000)
+    yield fs.sync
+    # blocks of a deleted file go to new ones
+    yield inside("unlink", b"large0")
+    yield inside("unlink", b"a/03")
+    yield file(b"c/reuser", 31_000)
+    yield file(b"a/reuser", 1_500)
+    yield fs.sync
+    # rename over existing ones, within and across directories
+    yield rename(b"a/04", b"a/05")
+    yield rename(b"b/06", b"a/07")
+    yield rename(b"large1", b"c/victim")
+    yield fs.write_back
+    # orders that form a circle
+    yield rename(b"a/10", b"b/ten")
+    yield rename(b"b/11", b"a/eleven")
+    yield rename(b"a/12", b"c/twelve")
+    yield rename(b"c/twelve", b"b/twelve")
+    yield rename(b"b/13", b"c/thirteen")
+    yield rename(b"c/thirteen", b"a/thirteen")
+    yield rename(b"a/29", b"a/twenty-nine")
+    yield rename(b"a/01", b"a/one")
+    yield fs.sync
+    # a file that shrinks and grows again, one that loses its name while it grows
+    yield resize(b"large2", 1_100)
+    yield write(b"large2", 2_000, 12_000)
+    yield write(b"a/20", 100, 3_000)
+    yield inside("unlink", b"a/20")
+    yield file(b"b/after", 5_000)
+    yield fs.write_back
+    # directories that grow, move and go
+    for index in range(40):
+        yield file(b"c/%02d" % index, 30)
+    yield rename(b"b/25", b"c/from-b")
+    yield rename(b"a/deep", b"c/deep")
+    yield rename(b"b/26", b"c/deep/from-b")
+    yield directory(b"brief")
+    yield rename(b"b/27", b"brief/moved")
+    yield fs.sync
+    yield rename(b"brief/moved", b"b/back")
+    yield inside("rmdir", b"brief")
+    yield both("exchange", b"a/00", b"b/00")
+    yield both("exchange", b"a/02", b"a/28")
+    yield both("exchange", b"c/deep", b"b/14")
+    yield fs.sync
+    for index in range(30):
+        yield inside("unlink", b"c/%02d" % index)
+    yield file(b"last", 20_000)
+
+
+class History:
+    """A scenario that was played: the write log, and the tree after each step with the log's length then."""
+
+    def __init__(self, kind: Kind, *, capacity: int | None = None, seed: int = 7) -> None:
+        self.disk = fresh(kind)
+        self.initial = self.disk.snapshot()
+        self.recorder = Recorder(self.disk)
+        fs = Served(self.recorder, Settings(atime="noatime"), capacity=capacity)
+        self.trees: list[Tree] = [fs.tree()]
+        self.ends = [0]
+        self.synced = [0]  # steps after which everything was on the disk
+        for number, step in enumerate(scenario(fs, seed), 1):
+            step()
+            fs.check()
+            self.trees.append(fs.tree())
+            self.ends.append(len(self.recorder.log))
+            if step == fs.sync:
+                self.synced.append(number)
+        fs.unmount()
+        self.trees.append(self.trees[-1])
+        self.ends.append(len(self.recorder.log))
+        self.synced.append(len(self.trees) - 1)
+
+    def cuts(self) -> list[int]:
+        """Every log length that ends with a write."""
+        log = self.recorder.log
+        return [n for n in range(len(log) + 1) if not n or not isinstance(log[n - 1], Flush)]
+
+    def disk_at(self, cut: int) -> RamDisk:
+        disk = RamDisk(self.recorder.replay(self.initial, cut))
+        disk.host_cached = self.disk.host_cached
+        return disk
+
+    def judge(self, cut: int, found: Tree) -> None:
+        """Assert that what was synced before the cut survived it."""
+        first = max(step for step in self.synced if self.ends[step] <= cut)
+        last = min((step for step, end in enumerate(self.ends) if end > cut), default=len(self.ends) - 1)
+        window = self.trees[first : last + 1]
+        present: dict[bytes, set[bytes]] = {}
+        for path, content in found.items():
+            if content is not None:
+                present.setdefault(content, set()).add(path.rpartition(b"/")[2])
+        for content in set(window[0].values()) - {None}:
+            if not all(content in tree.values() for tree in window):
+                continue  # deleted or changed since
+            names = {path.rpartition(b"/")[2] for tree in window for path, data in tree.items() if data == content}
+            assert present.get(content, set()) & names, (
+                f"cut {cut}: {sorted(names)} is lost (sync {first}, step {last})"
+            )
+        for path, content in found.items():
+            # what is there under a name that did not change must be whole
+            states = {tree.get(path) for tree in window}
+            if len(states) == 1 and None not in states:
+                assert content in states, f"cut {cut}: {path!r} has contents that it never had"
+
+
+def survive(history: History, cut: int) -> None:
+    disk = history.disk_at(cut)
+    report = run(check(disk, REPAIR))
+    assert not report.left, [finding.message for finding in report.findings]
+    verify(disk)
+    fs = Served(disk)
+    history.judge(cut, fs.tree())
+    fs.unmount()
+
+
+def repair_with_util_linux(history: History, cut: int, image: Path) -> None:
+    """fsck.minix -a. Not for V3, where it writes the repaired tables over data (util-linux 2.38)."""
+    image.write_bytes(history.disk_at(cut).snapshot())
+    program = shutil.which("fsck.minix", path="/usr/sbin:/sbin:/usr/bin:/bin") or "fsck.minix"
+    done = subprocess.run([program, "-a", "-f", str(image)], capture_output=True, timeout=60, check=False)
+    assert done.returncode in (0, 1, 3), (cut, done.returncode, done.stdout)
+    disk = RamDisk(image.read_bytes())
+    fs = Served(disk, Settings(force=True))
+    history.judge(cut, fs.tree())
+    fs.unmount()
+
+
+@pytest.mark.parametrize("kind", ["V3-1K", "V3-1K-direct"])
+def test_every_cut_is_repaired_by_us(kind: str) -> None:
+    history = History(KINDS[kind])
+    for cut in history.cuts():
+        survive(history, cut)
+
+
+def test_every_cut_with_a_tiny_cache() -> None:
+    """Buffers are written early to make room: never those whose order matters."""
+    history = History(KINDS["V3-1K"], capacity=10)
+    for cut in history.cuts():
+        survive(history, cut)
+
+
+@pytest.mark.parametrize("kind", ["V1", "V2"])
+def test_cuts_are_repaired_by_util_linux(kind: str, tmp_path: Path) -> None:
+    require("fsck.minix")
+    history = History(KINDS[kind])
+    for cut in history.cuts():
+        repair_with_util_linux(history, cut, tmp_path / "image")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("capacity", [None, 10])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_cut_on_every_kind(kind: str, capacity: int | None, seed: int, tmp_path: Path) -> None:
+    history = History(KINDS[kind], capacity=capacity, seed=seed)
+    for cut in history.cuts():
+        survive(history, cut)
+        if (
+            KINDS[kind].for_fsck_minix
+            and KINDS[kind].options.variant.version < 3
+            and shutil.which("fsck.minix", path="/usr/sbin:/sbin")
+        ):
+            repair_with_util_linux(history, cut, tmp_path / "image")
