@@ -3,7 +3,8 @@
 `ImageDevice(path)` opens one; it takes no lock (`open.open_device` does). The image is never mapped: a full
 host disk or a truncated image must be an error of one request, not SIGBUS. Who waits where:
 
-* a read first tries ``RWF_NOWAIT``: what the host has in memory comes at once, only the rest is offloaded;
+* a read first tries ``RWF_NOWAIT``: what the host has in memory comes at once. The rest has to wait for the disk: in
+  place while the disk is quick, since the way to a thread and back takes longer than that; offloaded once it is not;
 * a write goes to the host's page cache, in place, so that writes are stored in the order they were made in;
 * a flush, the only slow part of writing, is offloaded.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -22,6 +24,10 @@ from minixfs.hw.blockdev.device import BlockDevice, Buffer, Data, clip_buffers
 from minixfs.hw.runtime import INLINE, Runtime
 
 IOV_MAX = os.sysconf("SC_IOV_MAX")
+PATIENCE = 0.001
+"""Seconds that a read may keep everybody waiting in place; one that takes longer is a sign of a slow disk."""
+WARY_READS = 200
+"""Reads that are offloaded after a slow one."""
 
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # <linux/falloc.h>
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
@@ -54,6 +60,7 @@ class ImageDevice(BlockDevice):
         except OSError as error:
             self.close()
             raise DeviceError(error.errno, f"{self.name}: {error.strerror}") from error
+        self._wary = 0  # reads still to be offloaded because one was slow
         self._has_nowait = True  # until the host's file system says otherwise
         self._has_holes = stat.S_ISREG(mode)
         self._lost: OSError | None = None
@@ -88,7 +95,14 @@ class ImageDevice(BlockDevice):
         length = self.clip(offset, sum(map(len, buffers)))
         views = clip_buffers(buffers, length)
         try:
-            moved = await self.runtime.offload(_move, os.preadv, self._fd, views, offset, length, 0)
+            if self._wary:
+                self._wary -= 1
+                moved = await self.runtime.offload(_move, os.preadv, self._fd, views, offset, length, 0)
+            else:
+                start = time.monotonic()
+                moved = _move(os.preadv, self._fd, views, offset, length, 0)
+                if time.monotonic() - start > PATIENCE:
+                    self._wary = WARY_READS
             if moved < length:
                 raise OSError(errno.EIO, "the image has become shorter than it was when it was opened")
         except OSError as error:
