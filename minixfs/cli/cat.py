@@ -1,0 +1,52 @@
+"""`minixfs cat`: files of an image on standard output, without a mount."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, BinaryIO
+
+import click
+
+from minixfs.cli.offline import complain, opened, sources
+from minixfs.errors import MinixFsError
+
+CHUNK = 1 << 20
+"""Bytes read at a time."""
+
+
+@click.command()
+@click.argument("arguments", nargs=-1, required=True, metavar="IMAGE PATH... | IMAGE:/PATH...")
+def cat(arguments: tuple[str, ...]) -> int:
+    """Write files of an image to standard output, one after another.
+
+    IMAGE may name a partition (disk.img:p0s1). The exit code is 1 when a file could not be read.
+    """
+    output = sys.stdout.buffer
+    failures = 0
+    for image, paths in sources(arguments):
+        try:
+            with opened(image) as process:
+                for path in paths:
+                    failures += not _copy(process, image, path, output)
+        except MinixFsError as error:
+            complain(error)
+            failures += 1
+    output.flush()
+    return 1 if failures else 0
+
+
+def _copy(process: Any, image: str, path: bytes, output: BinaryIO) -> bool:
+    """Whether all of the file was written; if not, the user was told why."""
+    try:
+        descriptor = process.open(path, os.O_RDONLY)
+        try:
+            while data := process.read(descriptor, CHUNK):
+                output.write(data)
+        finally:
+            process.close(descriptor)
+    except MinixFsError as error:
+        output.flush()
+        complain(error, image, path)
+        return False
+    return True
