@@ -49,7 +49,7 @@ class _Waiter:
 
 
 class ThreeLevelLock:
-    """State: `owner` holds SERIAL, or WRITE if `exclusive`; `readers` counts READ holders; at most one upgrader waits."""
+    """State: `owner` holds SERIAL, or WRITE if `exclusive`; `readers` counts READ holders; one upgrader may wait."""
 
     __slots__ = ("_runtime", "_serial_queue", "_upgrading", "_write_queue", "exclusive", "owner", "rank", "readers")
 
