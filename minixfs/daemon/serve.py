@@ -28,6 +28,8 @@ from minixfs.errors import MinixFsError, UsageError
 
 log = logging.getLogger(__name__)
 
+SPARE_TASKS = 2
+"""Tasks that read requests beyond those that can be served at once, so that a forget never waits for a worker."""
 Ready = Callable[[list[str]], None]
 """Called once, with the warnings of the mount, when the mount answers."""
 
@@ -116,7 +118,7 @@ async def _run(request: MountRequest, vfs: Vfs, warnings: list[str], ready: Read
     async with trio.open_nursery() as nursery:
 
         async def requests() -> None:
-            await pyfuse3.main()
+            await pyfuse3.main(max_tasks=request.options.workers + SPARE_TASKS)
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(requests)
