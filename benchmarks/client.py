@@ -115,6 +115,18 @@ def readdir(folder: str, count: int) -> Body:
     return body
 
 
+def readdir_stat(folder: str, count: int) -> Body:
+    """What ``ls -l`` does: every name with its attributes."""
+
+    def body() -> None:
+        with os.scandir(folder) as entries:
+            found = sum(1 for entry in entries if entry.stat(follow_symlinks=False).st_nlink)
+        if found != count:
+            raise ValueError(f"{found} entries, not {count}")
+
+    return body
+
+
 def write_file(folder: str, count: int) -> Body:
     """Write `count` MiB one after another, and fsync."""
     block = random.Random(count).randbytes(MIB)
@@ -191,7 +203,7 @@ def write_fsync(folder: str, count: int) -> Body:
 ACTIONS: dict[str, Callable[[str, int], Body]] = {
     action.__name__: action
     for action in (
-        create, stat, absent, open_close, rename, unlink, mkdir_rmdir, readdir,
+        create, stat, absent, open_close, rename, unlink, mkdir_rmdir, readdir, readdir_stat,
         write_file, read_file, random_read, random_write, write_fsync,
     )
 }  # fmt: skip

@@ -52,7 +52,7 @@ class Minix(Contender):
     version_command = ("minixfs", "--version")
 
     def make(self, image: Path) -> list[str] | None:
-        return ["minixfs", "mkfs", "--version", "3", "-B", "4096", str(image), str(IMAGE_BYTES)]
+        return ["minixfs", "mkfs", "--version", "3", "-B", "4096", str(image), f"{IMAGE_BYTES >> 10}K"]
 
     def serve(self, image: Path, directory: Path) -> list[str]:
         return ["minixfs", "mount", "-f", str(image), str(directory)]

@@ -113,6 +113,8 @@ def sessions(scale: Scale) -> list[Session]:
             _action("prepare", "create", "/many", entries, timed=False),
             _action("readdir", "readdir", "/many", entries),
             _action("readdir, cold", "readdir", "/many", entries, cold=True),
+            _action("readdir with stat", "readdir_stat", "/many", entries),
+            _action("readdir with stat, cold", "readdir_stat", "/many", entries, cold=True),
         )),
     ]  # fmt: skip
 
