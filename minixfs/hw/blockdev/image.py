@@ -26,7 +26,7 @@ from minixfs.hw.runtime import INLINE, Runtime
 IOV_MAX = os.sysconf("SC_IOV_MAX")
 PATIENCE = 0.001
 """Seconds that a read may keep everybody waiting in place; one that takes longer is a sign of a slow disk."""
-WARY_READS = 200
+WARY_READS = 50
 """Reads that are offloaded after a slow one."""
 
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # <linux/falloc.h>
