@@ -19,3 +19,8 @@ def exit_codes() -> Iterator[None]:
     except MinixFsError as error:
         code = USAGE if error.exit_code == USAGE else OPERATIONAL
         raise UsageError(str(error), code) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        raise UsageError(f"{name}{error.strerror}", OPERATIONAL) from error

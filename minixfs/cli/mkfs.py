@@ -117,12 +117,13 @@ def _exists(image: str) -> bool:
 
 
 def _confirm(image: str, contents: str | None) -> None:
-    """Let nobody overwrite `contents` by accident. Raises UsageError, or Abort when the answer is no."""
+    """Let nobody overwrite `contents` by accident. Raises UsageError."""
     if contents is None:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"{image} holds {contents}; use -f to overwrite it")
-    click.confirm(f"{image} holds {contents}. Overwrite it?", abort=True, err=True)
+    if not click.confirm(f"{image} holds {contents}. Overwrite it?", err=True):
+        raise UsageError(f"{image} is left as it was")
 
 
 async def _contents(device: BlockDevice) -> str | None:

@@ -19,8 +19,8 @@ from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fsck.mfs.volume import Volume
 
-BYTES_PER_ROW = 64
-"""Memory that a row takes, about."""
+BYTES_PER_ROW = 250
+"""Memory that a row takes while the table is loaded, about."""
 TYPE_MASK = 0o170000
 MAPPED_TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 
@@ -43,6 +43,7 @@ class InodeTable:
     def _index(self) -> None:
         self._order = np.argsort(self.numbers)
         self._ascending = self.numbers[self._order]
+        self._by_number: dict[int, int] | None = None
 
     async def load(self) -> None:
         """Read the whole table. Raises Unsupported when there are more inodes in use than memory allows."""
@@ -60,7 +61,7 @@ class InodeTable:
             if block == superblock.inode_table_block and not records["i_mode"][0]:
                 used = np.append(used, ROOT_INODE - 1)
             if len(used):
-                volume.budget.spend(len(used) * (BYTES_PER_ROW + record.size))
+                volume.budget.spend(len(used) * BYTES_PER_ROW)
                 parts.append(records[used])
                 numbers.append(used + first)
         if parts:
@@ -71,7 +72,6 @@ class InodeTable:
             self.size = table["i_size"].astype(np.int64)
             self.zones = table["i_zone"].astype(np.int64)
             self.changed = np.zeros(len(table), np.bool_)
-            volume.budget.refund(table.nbytes)
         self._index()
 
     @property
@@ -92,7 +92,10 @@ class InodeTable:
 
     def row(self, number: int) -> int:
         """The row of one inode, -1 if it is not in use."""
-        return int(self.rows_for(np.array([number]))[0])
+        if self._by_number is None:
+            self._by_number = dict(zip(self.numbers.tolist(), range(len(self.numbers)), strict=True))
+        row = self._by_number.get(number, -1)
+        return row if row >= 0 and self.mode[row] else -1
 
     def free_number(self) -> int | None:
         """The lowest inode number that is not in use, or None."""

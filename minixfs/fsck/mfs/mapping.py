@@ -65,7 +65,7 @@ async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator
                 base = np.full(len(which), first_index(per_block, level), np.int64)
                 work.append(References(part[which], base, column[which], level))
         if work and not expanded.shape[1]:
-            context.volume.budget.spend(levels * superblock.zones)
+            context.volume.budget.need(levels * superblock.zones)
             expanded = np.zeros((levels + 1, superblock.zones), np.bool_)
         while work:
             batch, rest = _split(work.pop(), context.volume.batch_blocks)
@@ -77,7 +77,6 @@ async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator
                 work.append(children)
             else:
                 yield children
-    context.volume.budget.refund(expanded.size - expanded.shape[1])
 
 
 def _split(refs: References, count: int) -> tuple[References, References]:

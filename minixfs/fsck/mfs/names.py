@@ -19,7 +19,7 @@ from minixfs.fsck.mfs.context import Context
 from minixfs.fsck.mfs.mapping import references
 from minixfs.fsck.report import MAX_KEPT
 
-_BYTES_PER_ENTRY = 40
+_BYTES_PER_ENTRY = 100
 _NAME_WORDS = 8
 _MULTIPLIERS = np.random.default_rng(0x4D5A).integers(1, 1 << 63, _NAME_WORDS, np.uint64) | np.uint64(1)
 
@@ -61,15 +61,21 @@ class Entries:
 async def directory_zones(
     context: Context, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Row, file zone and zone of all data of the directories `rows`, in that order."""
-    parts = [
-        (refs.rows[valid], refs.places[valid], refs.zones[valid])
-        async for refs in references(context, rows)
-        if refs.level == 0
-        for valid in (context.is_zone(refs.zones),)
-    ]
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    """Row, file zone and zone of all data of the directories `rows`, in that order.
+
+    A zone is given once: if several places claim it, which is a fault of its own, any of them has it here.
+    """
+    parts = [(np.zeros(0, np.int64),) * 3]
+    seen = np.zeros(context.superblock.zones, np.bool_)
+    async for refs in references(context, rows):
+        if refs.level:
+            continue
+        usable = np.flatnonzero(context.is_zone(refs.zones))
+        usable = usable[~seen[refs.zones[usable]]]
+        _, first = np.unique(refs.zones[usable], return_index=True)
+        usable = usable[first]
+        seen[refs.zones[usable]] = True
+        parts.append((refs.rows[usable], refs.places[usable], refs.zones[usable]))
     owner, place, zone = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((place, owner))
     return owner[order], place[order], zone[order]
@@ -84,13 +90,14 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Entries:
     owner, place = np.repeat(owner, 1 << shift), np.repeat(place, 1 << shift) << shift
     place += np.tile(np.arange(1 << shift), len(zone))
     block = np.repeat(zone << shift, 1 << shift) + np.tile(np.arange(1 << shift), len(zone))
-    parts = [_nothing()]
+    parts, entries = [_nothing()], 0
     for start in range(0, len(block), volume.batch_blocks):
         part = slice(start, start + volume.batch_blocks)
         slots = (await volume.read_blocks(block[part])).view(record.dtype)
         which, slot = np.nonzero(slots["d_ino"])
         used = slots[which, slot]
-        volume.budget.spend(len(used) * _BYTES_PER_ENTRY)
+        entries += len(used)
+        volume.budget.need(entries * _BYTES_PER_ENTRY)
         kind, digest = _classify(used["d_name"])
         position = place[part][which] * per_block + slot
         parts.append(

@@ -36,15 +36,16 @@ class Budget:
         self._left = limit
 
     def spend(self, size: int) -> None:
-        """Raises Unsupported when the limit is reached."""
+        """Note memory that is kept to the end. Raises Unsupported when the limit is reached."""
+        self.need(size)
         self._left -= size
-        if self._left < 0:
+
+    def need(self, size: int) -> None:
+        """Note memory that is given back soon. Raises Unsupported as `spend` does."""
+        if size > self._left:
             raise Unsupported(
                 f"checking this volume needs more than {self._limit >> 20} MiB of memory", "raise the limit"
             )
-
-    def refund(self, size: int) -> None:
-        self._left += size
 
 
 def _never_stop(stage: str) -> None:
