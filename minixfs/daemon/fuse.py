@@ -36,7 +36,7 @@ from minixfs.daemon.objects import Filp, Vnode, dup
 from minixfs.daemon.path import ByName, ByNode, Held
 from minixfs.daemon.tll import Mode
 from minixfs.daemon.vfs import Vfs
-from minixfs.errors import IdOverflow, MinixFsError, NotFound, PosixError
+from minixfs.errors import FileTooBig, IdOverflow, MinixFsError, NotFound, PosixError
 from minixfs.fs.protocol import SUPER_USER, Credentials, DirEntry, Node, Stat, TimeUpdate
 from minixfs.hw.blockdev.device import Buffer
 
@@ -98,6 +98,7 @@ class FuseFace(pyfuse3.Operations):
         self._view = view
         self._lookups: dict[int, int] = {}
         self._files: dict[int, Filp] = {}
+        self._of_root: set[int] = set()  # handles that root opened for writing
         self._next_handle = 1
         self._absent = EntryAttributes()
         self._absent.st_ino = pyfuse3.InodeT(0)
@@ -152,9 +153,11 @@ class FuseFace(pyfuse3.Operations):
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
     ) -> EntryAttributes:
         place = ByNode(self._node(inode))
+        set_id = place.vnode.mode & SET_ID
         async with self._vfs.call() as call:
             if fields.update_size:
                 await readwrite.truncate(call, place, attr.st_size)
+                await self._settle_set_id(call, place.vnode, set_id, ctx.uid == 0)
             if fields.update_mode:
                 await protect.chmod(call, place, attr.st_mode)
             if fields.update_uid or fields.update_gid:
@@ -257,7 +260,7 @@ class FuseFace(pyfuse3.Operations):
         async with self._call_of(ctx) as call:
             filp = await opening.create(call, ByName(self._node(parent_inode), name), flags, mode)
             entry = await self._entry(call, dup(filp.vnode))
-            return self._opened(filp, flags), entry
+            return self._opened(filp, ctx), entry
 
     @_request
     async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
@@ -265,9 +268,10 @@ class FuseFace(pyfuse3.Operations):
         set_id = vnode.mode & SET_ID
         async with self._vfs.call() as call:
             filp = await opening.open_file(call, ByNode(vnode), flags)
-        if vnode.mode & SET_ID != set_id:
-            self._mode_changed(vnode)
-        return self._opened(filp, flags)
+            await self._settle_set_id(call, vnode, set_id, ctx.uid == 0)
+            if filp.readable and vnode.is_regular and await vnode.fs.accessed(vnode.ino):
+                self._attributes_changed(vnode)  # what the kernel has cached is read without our knowing
+        return self._opened(filp, ctx)
 
     @_request
     async def read(self, fh: int, off: int, size: int) -> Buffer:  # type: ignore[override]  # any buffer will do
@@ -280,9 +284,14 @@ class FuseFace(pyfuse3.Operations):
         vnode = filp.vnode
         set_id = vnode.mode & SET_ID
         async with self._vfs.call() as call:
-            count, _ = await readwrite.write(call, filp, off, buf)
-        if set_id and vnode.mode & SET_ID != set_id:
-            self._mode_changed(vnode)
+            try:
+                count, _ = await readwrite.write(call, filp, off, buf)
+            except FileTooBig:
+                count = await _write_what_fits(call, filp, off, buf)
+            if count < len(buf) and self.enable_writeback_cache:
+                await readwrite.write(call, filp, off + count, buf[count:])  # to fail: write-back takes no short count
+            if set_id:
+                await self._settle_set_id(call, vnode, set_id, fh in self._of_root)
         return count
 
     async def flush(self, fh: int) -> None:
@@ -291,12 +300,16 @@ class FuseFace(pyfuse3.Operations):
     @_request
     async def release(self, fh: int) -> None:
         async with self._vfs.call() as call:
+            self._of_root.discard(fh)
             await opening.close(call, self._files.pop(fh))
 
     @_request
     async def fsync(self, fh: int, datasync: bool) -> None:
+        filp = self._files[fh]
         async with self._vfs.call() as call:
-            await readwrite.fsync(call, self._files[fh])
+            await readwrite.fsync(call, filp)
+        if filp.writable:
+            self._attributes_changed(filp.vnode)  # space was allocated when the kernel wrote back what it had cached
 
     # ---- directories ------------------------------------------------------------------------------------------
 
@@ -427,11 +440,14 @@ class FuseFace(pyfuse3.Operations):
         entry.st_ctime_ns = status.ctime
         return entry
 
-    def _opened(self, filp: Filp, flags: int) -> FileInfo:
+    def _opened(self, filp: Filp, ctx: RequestContext) -> FileInfo:
         """The reply to an open. Data of set-id files is not cached: the first write must reach us, as it clears them."""
         filp.readable = True  # the write-back cache fills pages of files that are open for writing only
         direct = bool(filp.writable and filp.vnode.mode & SET_ID)
-        return FileInfo(fh=pyfuse3.FileHandleT(self._handle(filp)), direct_io=direct, keep_cache=True)
+        handle = self._handle(filp)
+        if ctx.uid == 0 and filp.writable:
+            self._of_root.add(handle)
+        return FileInfo(fh=pyfuse3.FileHandleT(handle), direct_io=direct, keep_cache=True)
 
     def _handle(self, filp: Filp) -> int:
         handle = self._next_handle
@@ -439,8 +455,35 @@ class FuseFace(pyfuse3.Operations):
         self._files[handle] = filp
         return handle
 
-    def _mode_changed(self, vnode: Vnode) -> None:
+    async def _settle_set_id(self, call: Call, vnode: Vnode, before: int, privileged: bool) -> None:
+        """New contents take the set-id bits away, which the kernel must learn; but not when root wrote them."""
+        if vnode.mode & SET_ID == before:
+            return
+        if privileged:
+            await protect.chmod(call, ByNode(vnode), vnode.mode & ~SET_ID | before)
+        else:
+            self._attributes_changed(vnode)
+
+    def _attributes_changed(self, vnode: Vnode) -> None:
+        """Have the kernel ask again. For attributes alone this is safe inside a request."""
         pyfuse3.invalidate_inode(pyfuse3.InodeT(vnode.key), attr_only=True)
+
+
+async def _write_what_fits(call: Call, filp: Filp, offset: int, data: bytes) -> int:
+    """POSIX wants what fits below the largest file size to be written; a file server refuses the whole."""
+    done, step = 0, len(data) // 2
+    while step:
+        try:
+            count, _ = await readwrite.write(call, filp, offset + done, data[done : done + step])
+        except FileTooBig:
+            step //= 2
+        else:
+            done += count
+            if count < step:
+                break
+    if not done:
+        raise FileTooBig
+    return done
 
 
 def _device_from_host(rdev: int) -> int:
