@@ -1,0 +1,332 @@
+"""Real mounts of MFS images by `minixfs mount`, for tests, and the checks that an image must pass afterwards.
+
+    make_image(image, version=3)
+    with Mount(image) as mount:         a process of its own, with check_locks on; mount.path is the directory
+        ...
+    check_image(image)                  our checker, and fsck.minix where it knows the format
+
+What a test can rely on: when the block begins the mount answers; when it ends the mount process has ended by itself,
+the directory is gone, and the log held no warning, error or traceback but those that the test allows. Whatever goes
+wrong, nothing is left: the mount process has an alarm clock of the kernel's (then all that waits for the mount
+fails with ENOTCONN instead of waiting for ever), dies with the process that started it, and is killed at the end of
+the block if it is still there; a mount that stays is detached.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from minixfs.daemon import mountpoint
+from minixfs.errors import UsageError
+from minixfs.fs.mfs.superblock import Superblock
+from minixfs.fsck.mfs import check
+from minixfs.fsck.report import Report
+from minixfs.hw.blockdev.open import open_device
+from minixfs.hw.runtime import run
+from minixfs.mkfs.mfs import Options, choose_variant, make
+from tests.posix.env import Limits
+from tests.support import peers
+from tests.support.users import PR_SET_PDEATHSIG, User, start
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-c", "from minixfs.cli.main import main; main()")
+"""The `minixfs` command of this source tree."""
+SECONDS = 100  # that a mount process may live
+PATIENCE = 20.0  # seconds for a mount to answer, and for its process to end after an unmount
+TROUBLE = re.compile(r"warning: |error: |critical: |Traceback|internal error")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def why_not() -> str | None:
+    """The reason why nothing can be mounted here, or None if it can."""
+    if not os.path.exists("/dev/fuse"):
+        return "no /dev/fuse"
+    if os.geteuid() and not (os.access("/dev/fuse", os.R_OK | os.W_OK) and shutil.which("fusermount3")):
+        return "no fusermount3, or /dev/fuse is not for ordinary users"
+    return None
+
+
+class Mount:
+    """One mount. `words` go to -o, `arguments` to the command line; `allow` are patterns of log lines that may be.
+
+    `user` mounts instead of the caller (who must be root). `path` is the directory, `pid` the mount process.
+    """
+
+    def __init__(
+        self,
+        image: Path | str,
+        *words: str,
+        arguments: Sequence[str] = (),
+        allow: Sequence[str] = (),
+        user: User | None = None,
+        seconds: int = SECONDS,
+    ) -> None:
+        self.image = str(image)
+        self.path = Path(tempfile.mkdtemp(prefix="minixfs-"))
+        self.log_file = Path(f"{self.path}.log")
+        self._words = ["check_locks", *words]
+        self._arguments = arguments
+        self._allow = [re.compile(pattern) for pattern in allow]
+        self._user = user
+        self._seconds = seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    @property
+    def is_mounted(self) -> bool:
+        return mountpoint.find(str(self.path)) is not None
+
+    def resident(self) -> int:
+        """Memory of the mount process, in bytes."""
+        pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def __enter__(self) -> Mount:
+        self.path.chmod(0o755)
+        if self._user is not None:
+            os.chown(self.path, self._user.uid, self._user.gid)
+        line = [*COMMAND, "mount", "-f", "-o", ",".join(self._words), *self._arguments, self.image, str(self.path)]
+        with self.log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                as_user(line, self._user),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=environment(),
+                preexec_fn=self._protect,
+            )
+        try:
+            self._await_mount()
+            start(os.stat, self.path, seconds=PATIENCE, user=self._user).result()
+        except BaseException:
+            self._clean_up()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self.is_mounted:
+                self.unmount()
+            elif self._process is not None:
+                self.wait()
+            trouble = self.trouble()
+        except BaseException as end:
+            if error is None:
+                raise
+            error.add_note(f"and the mount did not end well: {end}")
+            trouble = []
+        finally:
+            if error is not None:
+                error.add_note(f"log of the mount:\n{self.log[-4000:]}")
+            self._clean_up()
+        if error is None and trouble:
+            raise AssertionError("the mount complained:\n" + "\n".join(trouble))
+
+    def unmount(self) -> None:
+        """Unmount and wait until the image is final and the mount process gone, with exit code 0."""
+        mountpoint.unmount(str(self.path))
+        code = self.wait()
+        assert code == 0, f"the mount process ended with {code}: {self.log[-2000:]}"
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """The exit code of the mount process, once it has ended."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End the mount process as a crash would, and take what is left of the mount away."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+        if self.is_mounted:
+            mountpoint.unmount(str(self.path), lazy=True)
+
+    def trouble(self) -> list[str]:
+        """Lines of the log that tell of trouble and are not allowed."""
+        return [
+            line
+            for line in self.log.splitlines()
+            if TROUBLE.search(line) and not any(pattern.search(line) for pattern in self._allow)
+        ]
+
+    def _protect(self) -> None:
+        """In the mount process: an end for every case."""
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        signal.alarm(self._seconds)
+
+    def _await_mount(self) -> None:
+        """Wait until the kernel has the mount; the kernel tells of every change of its table."""
+        assert self._process is not None
+        deadline = time.monotonic() + PATIENCE
+        with open("/proc/self/mountinfo", "rb") as table:
+            watch = os.pidfd_open(self.pid)
+            try:
+                poll = select.poll()
+                poll.register(table, select.POLLPRI)
+                poll.register(watch, select.POLLIN)
+                while not self.is_mounted:
+                    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                        raise TimeoutError(f"no mount within {PATIENCE} s: {self.log}")
+                    if self._process.poll() is not None:
+                        raise MountFailedError(self._process.returncode, self.log)
+            finally:
+                os.close(watch)
+
+    def _clean_up(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+        for _ in range(8):  # a test may have mounted on it more than once
+            if not self.is_mounted:
+                break
+            try:
+                mountpoint.unmount(str(self.path), lazy=True)
+            except UsageError:
+                break
+        self.path.rmdir()
+        self.log_file.unlink()
+
+
+class MountFailedError(Exception):
+    """`minixfs mount` ended before it mounted: `code` is its exit code, `output` what it said."""
+
+    def __init__(self, code: int, output: str) -> None:
+        super().__init__(f"exit code {code}: {output}")
+        self.code = code
+        self.output = output
+
+
+def environment() -> dict[str, str]:
+    """For commands of this source tree."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
+
+
+def as_user(line: Sequence[str], user: User | None) -> list[str]:
+    """The command line, carried out as `user`.
+
+    The interpreter and this source tree may lie where that user cannot read: the right to read (nothing else) is then
+    left to the process.
+    """
+    if user is None:
+        return list(line)
+    ids = [f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups"]
+    if start(_unreachable, user=user).result():
+        ids += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    return ["setpriv", *ids, *line]
+
+
+def _unreachable() -> bool:
+    return not (os.access(sys.executable, os.X_OK) and os.access(__file__, os.R_OK))
+
+
+def minixfs(*arguments: str | Path, user: User | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command and return what it said; nobody gets to see a traceback."""
+    done = subprocess.run(
+        as_user([*COMMAND, *map(str, arguments)], user),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment(),
+        cwd="/",
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+# ---- images ------------------------------------------------------------------------------------------------------
+
+
+def make_image(
+    image: Path,
+    version: int = 3,
+    name_max: int | None = None,
+    *,
+    size: int = 16 << 20,
+    block_size: int | None = None,
+    inodes: int | None = None,
+) -> Path:
+    """A fresh MFS volume of `size` bytes in the file `image`."""
+    with image.open("wb") as file:
+        file.truncate(size)
+    device = run(open_device(image))
+    try:
+        options = Options(choose_variant(version, name_max), block_size=block_size, inodes=inodes, root_mode=0o755)
+        run(make(device, options))
+    finally:
+        device.close()
+    return image
+
+
+def superblock_of(image: Path) -> Superblock:
+    with image.open("rb") as file:
+        file.seek(1024)
+        return Superblock.parse(file.read(1024))
+
+
+def limits_of(image: Path) -> Limits:
+    """What the behaviours of `tests.posix` may expect of a volume."""
+    superblock = superblock_of(image)
+    first = superblock.variant.version == 1
+    return Limits(
+        name_max=superblock.variant.name_max,
+        symlink_max=min(superblock.block_size, 1024) - 1,
+        link_max=superblock.variant.link_max,
+        file_size_max=superblock.max_size,
+        gid_max=0xFF if first else 0xFFFF,
+        one_time=first,
+        atime=not first,
+    )
+
+
+def check_report(image: Path) -> Report:
+    """What our checker says about an unmounted volume."""
+    device = run(open_device(image, read_only=True))
+    try:
+        return run(check(device))
+    finally:
+        device.close()
+
+
+def check_image(image: Path, *, clean: bool = True) -> None:
+    """Fail unless the unmounted volume is sound and, if `clean`, marked so."""
+    report = check_report(image)
+    assert not report.findings, "\n".join(finding.message for finding in report.findings[:20])
+    assert report.was_clean or not clean, "not marked clean"
+    if fsck_minix_knows(image):
+        verdict = peers.fsck_minix(image)
+        assert verdict.clean, verdict.output
+
+
+def fsck_minix_knows(image: Path) -> bool:
+    """Whether fsck.minix is there and can judge a volume of this format."""
+    superblock = superblock_of(image)
+    known = superblock.block_size == 1024 and not superblock.zone_shift and superblock.variant.name != "hybrid"
+    return known and shutil.which("fsck.minix", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None
