@@ -82,7 +82,11 @@ class Call:
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.vfs.workers.leave()
+        try:
+            if self.vfs.vnodes.owes:
+                await self.vfs.vnodes.settle()
+        finally:
+            self.vfs.workers.leave()
         if self.checker is not None:
             self.checker.at_end(self)
 

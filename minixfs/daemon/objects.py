@@ -2,18 +2,22 @@
 
 Reference rules. A vnode lives while somebody in VFS refers to it (`ref_count`: an open file, a working directory, a
 mount point, the kernel, a running call). `fs_count` is how many references its file server believes we hold: every
-lookup or create that found it added one, and all are given back together with the last `put`. Fields that mirror
+lookup or create that found it added one, and all are given back together after the last `release`. Fields that mirror
 the file server's (`mode`, `uid`, `gid`, `size`) change only under the vnode's WRITE lock.
 """
 
 from __future__ import annotations
 
+import logging
 import stat
+from collections import deque
 
 from minixfs.daemon.tll import Rank, ThreeLevelLock
-from minixfs.errors import TooManyOpen
+from minixfs.errors import MinixFsError, TooManyOpen
 from minixfs.fs.protocol import FileServer, Node
 from minixfs.hw.runtime import Runtime
+
+log = logging.getLogger(__name__)
 
 INO_BITS = 32
 
@@ -47,13 +51,14 @@ class Vnode:
 
 
 class Vmnt:
-    """One mounted file system. `mounted_on` and `root` are counted references; `has_peek` says that files can be mapped."""
+    """One mounted file system. `mounted_on` and `root` are counted references; `has_peek`: its files can be mapped."""
 
-    __slots__ = ("dev", "fs", "has_peek", "key", "label", "lock", "mounted_on", "path", "read_only", "root")
+    __slots__ = ("dev", "fs", "has_peek", "key", "label", "lock", "mounted_on", "path", "read_only", "root", "slot")
 
     def __init__(self, fs: FileServer, dev: int, slot: int, path: bytes, label: str, runtime: Runtime) -> None:
         self.fs = fs
         self.dev = dev
+        self.slot = slot
         self.key = slot << INO_BITS
         self.path = path
         self.label = label
@@ -80,12 +85,17 @@ class Filp:
 
 
 class VnodeTable:
-    """All vnodes in use, by key. `limit` bounds them (0: no bound)."""
+    """All vnodes in use, by key. `limit` bounds them (0: no bound).
+
+    Letting go of a vnode neither waits nor fails nor can be cancelled, so that it is safe wherever something ends. What
+    the file servers must be given back is noted in `_owed`, and every call settles it when it ends.
+    """
 
     def __init__(self, runtime: Runtime, limit: int) -> None:
         self._runtime = runtime
         self._limit = limit
         self._vnodes: dict[int, Vnode] = {}
+        self._owed: deque[tuple[FileServer, int, int]] = deque()
 
     def __len__(self) -> int:
         return len(self._vnodes)
@@ -100,25 +110,54 @@ class VnodeTable:
         """The vnode for a node that a file server just gave us with one reference; one more use of it."""
         vnode = self._vnodes.get(vmnt.key | node.ino)
         if vnode is None:
-            if self._limit and len(self._vnodes) >= self._limit:
-                await vmnt.fs.putnode(node.ino, 1)
-                raise TooManyOpen
+            try:
+                self.require_room()
+            except TooManyOpen:
+                self.owe(vmnt.fs, node.ino)
+                raise
             vnode = Vnode(vmnt, node, self._runtime)
             self._vnodes[vnode.key] = vnode
         vnode.fs_count += 1
         vnode.ref_count += 1
         return vnode
 
-    async def put(self, vnode: Vnode, count: int = 1) -> None:
-        """End `count` uses. With the last one the file server gets its references back."""
-        vnode.ref_count -= count
+    def require_room(self) -> None:
+        """Raise TooManyOpen if there is no room for another vnode."""
+        if self._limit and len(self._vnodes) >= self._limit:
+            raise TooManyOpen
+
+    def release(self, vnode: Vnode) -> None:
+        """End one use. After the last one the file server is owed all its references."""
+        vnode.ref_count -= 1
         if not vnode.ref_count:
             del self._vnodes[vnode.key]
-            await vnode.fs.putnode(vnode.ino, vnode.fs_count)
+            self.owe(vnode.fs, vnode.ino, vnode.fs_count)
 
-    def drop(self, root: Vnode) -> None:
-        """Forget the root of a file system that was unmounted: its server is gone."""
-        del self._vnodes[root.key]
+    def owe(self, fs: FileServer, ino: int, count: int = 1) -> None:
+        """Note that `fs` is to get `count` references back."""
+        self._owed.append((fs, ino, count))
+
+    @property
+    def owes(self) -> bool:
+        return bool(self._owed)
+
+    async def settle(self) -> None:
+        """Give the file servers back what is owed. An inode that cannot be freed now is the checker's business."""
+        while self._owed:
+            fs, ino, count = self._owed.popleft()
+            try:
+                await fs.putnode(ino, count)
+            except MinixFsError as error:
+                log.error("releasing inode %d: %s", ino, error)
+
+    async def put(self, vnode: Vnode) -> None:
+        """End one use outside a call, and settle."""
+        self.release(vnode)
+        await self.settle()
+
+    def drop(self, vnode: Vnode) -> None:
+        """Forget a vnode whose file server is gone."""
+        del self._vnodes[vnode.key]
 
 
 def dup(vnode: Vnode) -> Vnode:

@@ -10,8 +10,8 @@ one name in it (`ByNode`, `ByName`). Calls do not care: they ask the place they 
 and get a vnode that is referenced and locked until the block ends (without a vnode mode: referenced only).
 `held.vmnt` is the mount, locked as asked.
 
-During a walk every mount on the way is locked SERIAL, one at a time, and only at the end taken down to READ if that
-was asked for: a walker that held READ and waited for a directory would block the upgrade of the one who has it.
+Every mount on the way is locked SERIAL, one at a time, and taken down to READ, if that was asked for, only when the
+vnode is locked as well: whoever held READ and waited for a directory would block the upgrade of the one who has it.
 """
 
 from __future__ import annotations
@@ -64,21 +64,25 @@ class _NodeHold(AbstractAsyncContextManager[Held]):
 
     __slots__ = ("_call", "_held", "_mount_mode", "_taken", "_vnode_mode")
 
+    _taken: int
+
     def __init__(self, call: Call, held: Held, mount_mode: Mode | None, vnode_mode: Mode | None) -> None:
         self._call = call
         self._held = held
         self._mount_mode = mount_mode
         self._vnode_mode = vnode_mode
-        self._taken = len(call.held)
 
     async def __aenter__(self) -> Held:
         held, call = self._held, self._call
+        self._taken = len(call.held)
         vnode = dup(held.vnode)
         try:
-            if self._mount_mode is not None:
-                await held.vmnt.lock.acquire(self._mount_mode, call)
-            if self._vnode_mode is not None:
-                await vnode.lock.acquire(self._vnode_mode, call)
+            if self._mount_mode is None:
+                if self._vnode_mode is not None:
+                    await vnode.lock.acquire(self._vnode_mode, call)
+            else:
+                owned = await held.vmnt.lock.acquire(Mode.SERIAL, call)
+                await _settle(call, held.vmnt if owned else None, self._mount_mode, vnode, self._vnode_mode)
         except BaseException:
             await self.__aexit__()
             raise
@@ -88,7 +92,7 @@ class _NodeHold(AbstractAsyncContextManager[Held]):
         call = self._call
         while len(call.held) > self._taken:
             call.held[-1].release(call)
-        await call.vfs.vnodes.put(self._held.vnode)
+        call.vfs.vnodes.release(self._held.vnode)
 
 
 @dataclass(slots=True)
@@ -147,40 +151,41 @@ class ByPath:
             else:
                 vnode = await walk.to_object(start, self.path, self.follow)
             try:
-                await walk.settle(mount_mode)
-                if vnode_mode is not None:
-                    await vnode.lock.acquire(vnode_mode, call)
+                await _settle(call, walk.locked, mount_mode, vnode, vnode_mode)
                 yield Held(vnode, vnode.vmnt, name)
             finally:
-                while len(call.held) > taken:
-                    call.held[-1].release(call)
-                await call.vfs.vnodes.put(vnode)
+                call.vfs.vnodes.release(vnode)
         finally:
             while len(call.held) > taken:
                 call.held[-1].release(call)
 
 
+async def _settle(call: Call, owned: Vmnt | None, mount_mode: Mode, vnode: Vnode, vnode_mode: Mode | None) -> None:
+    """Lock the vnode, and bring the mount, if we own it SERIAL, to what the call wants: up before, down after that."""
+    if owned is not None and mount_mode is Mode.WRITE:
+        await owned.lock.upgrade(call)
+    if vnode_mode is not None:
+        await vnode.lock.acquire(vnode_mode, call)
+    if owned is not None and mount_mode is Mode.READ:
+        owned.lock.downgrade(call)
+
+
 class _Walk:
-    """One walk of one process. `_locked` is the mount that the walk itself has locked SERIAL, if any.
+    """One walk of one process. `locked` is the mount that the walk itself has locked SERIAL, if any.
 
     A mount that the call owned before stays as it is: asking for it again is answered "busy".
+
+    Waiting for the lock of a mount is where the ground moves: it may be unmounted when the wait ends. So a vnode that
+    the walk goes on from either is referenced, or belongs to a mount of which this was tested after locking it.
     """
 
-    __slots__ = ("_call", "_locked", "_process", "_vnodes")
+    __slots__ = ("_call", "_process", "_vnodes", "locked")
 
     def __init__(self, call: Call, process: Process) -> None:
         self._call = call
         self._process = process
         self._vnodes = call.vfs.vnodes
-        self._locked: Vmnt | None = None
-
-    async def settle(self, mode: Mode) -> None:
-        """Take the mount where the walk ended to the mode that the call wants."""
-        if self._locked is not None:
-            if mode is Mode.READ:
-                self._locked.lock.downgrade(self._call)
-            elif mode is Mode.WRITE:
-                await self._locked.lock.upgrade(self._call)
+        self.locked: Vmnt | None = None
 
     async def to_object(self, start: Vnode, path: bytes, follow: bool) -> Vnode:
         """Resolve a whole path, from file server to file server. The vnode is referenced, its mount locked."""
@@ -188,29 +193,42 @@ class _Walk:
             raise NotFound
         if len(path) >= PATH_MAX:
             raise NameTooLong
+        vfs, credentials = self._call.vfs, self._call.credentials
         symlinks = 0
         vnode, rest = start, path
-        while True:
-            vmnt = vnode.vmnt
-            await self._lock(vmnt)
-            found = await vmnt.fs.lookup(vnode.ino, self._root_in(vmnt), rest, self._call.credentials, follow=follow)
-            if isinstance(found, Node):
-                return await self._vnodes.adopt(vmnt, found)
-            symlinks += found.symlinks
-            if symlinks > SYMLOOP_MAX:
-                raise TooManySymlinks
-            rest = found.rest
-            if isinstance(found, EnterMount):
-                below = self._call.vfs.mounted_on(vmnt, found.ino)
-                if below is None:
-                    raise DeviceError(message="a mount point without a mount")
-                vnode, rest = below.root, rest or b"."
-            elif isinstance(found, LeaveMount):
-                if vmnt.mounted_on is None or rest.partition(b"/")[0] != b"..":
-                    raise NotFound
-                vnode = vmnt.mounted_on
-            elif isinstance(found, AbsoluteSymlink):
-                vnode = self._process.root
+        left: Vnode | None = None  # referenced: the mount point of the mount that the walk came up from
+        try:
+            while True:
+                vmnt = vnode.vmnt
+                await self._lock(vmnt)
+                found = await vmnt.fs.lookup(vnode.ino, self._root_in(vmnt), rest, credentials, follow=follow)
+                if isinstance(found, Node):
+                    return await self._vnodes.adopt(vmnt, found)
+                symlinks += found.symlinks
+                if symlinks > SYMLOOP_MAX:
+                    raise TooManySymlinks
+                rest = found.rest
+                if isinstance(found, EnterMount):
+                    below = vfs.mounted_on(vmnt, found.ino)
+                    if below is None:
+                        raise DeviceError(message="a mount point without a mount")
+                    await self._lock(below)
+                    if vfs.is_mounted(below):
+                        vnode, rest = below.root, rest or b"."
+                    else:
+                        vnode, rest, symlinks = start, path, 0
+                elif isinstance(found, LeaveMount):
+                    if vmnt.mounted_on is None or rest.partition(b"/")[0] != b"..":
+                        raise NotFound
+                    vnode = dup(vmnt.mounted_on)
+                    if left is not None:
+                        self._vnodes.release(left)
+                    left = vnode
+                elif isinstance(found, AbsoluteSymlink):
+                    vnode = self._process.root
+        finally:
+            if left is not None:
+                self._vnodes.release(left)
 
     async def to_parent(self, start: Vnode, path: bytes, follow: bool) -> tuple[Vnode, bytes]:
         """The directory that holds the final component, referenced, its mount locked; and that component.
@@ -226,43 +244,44 @@ class _Walk:
                 try:
                     if not vnode.is_directory:
                         raise NotDirectory
-                    final = await self._peek_entry(vnode, name)
+                    final = await self._peek_entry(vnode, name, follow)
                     if isinstance(final, Vmnt):
                         await self._lock(final)
-                        covered, vnode = vnode, dup(final.root)
-                        await self._vnodes.put(covered)
-                        return vnode, b"."
-                    if not isinstance(final, bytes) or not follow:
-                        return vnode, name
-                except BaseException:
-                    await self._vnodes.put(vnode)
-                    raise
-                if link_base is not None:
-                    await self._vnodes.put(link_base)
-                link_base, path = vnode, final
-                start = self._process.root if final.startswith(b"/") else vnode
+                    elif final is None:
+                        return dup(vnode), name
+                    elif final.startswith(b"/"):
+                        start, path = self._process.root, final
+                    else:
+                        start, path = dup(vnode), final
+                        if link_base is not None:
+                            self._vnodes.release(link_base)
+                        link_base = vnode
+                finally:
+                    self._vnodes.release(vnode)
+                if isinstance(final, Vmnt) and self._call.vfs.is_mounted(final):
+                    return dup(final.root), b"."
             raise TooManySymlinks
         finally:
             if link_base is not None:
-                await self._vnodes.put(link_base)
+                self._vnodes.release(link_base)
 
     async def _lock(self, vmnt: Vmnt) -> None:
         """Move the walk's lock to another mount: the old one is let go first."""
-        if self._locked is vmnt:
+        if self.locked is vmnt:
             return
-        if self._locked is not None:
-            self._locked.lock.release(self._call)
-            self._locked = None
+        if self.locked is not None:
+            self.locked.lock.release(self._call)
+            self.locked = None
         if await vmnt.lock.acquire(Mode.SERIAL, self._call):
-            self._locked = vmnt
+            self.locked = vmnt
 
     def _root_in(self, vmnt: Vmnt) -> int:
         """The inode that ``..`` must not leave on this mount, 0 for none."""
         root = self._process.root
         return root.ino if root.vmnt is vmnt else 0
 
-    async def _peek_entry(self, directory: Vnode, name: bytes) -> bytes | Vmnt | None:
-        """What the final component is: the text of a symbolic link, a mount that covers it, or neither."""
+    async def _peek_entry(self, directory: Vnode, name: bytes, follow: bool) -> bytes | Vmnt | None:
+        """What the final component is: a mount that covers it, the text of a symbolic link to follow, or neither."""
         vmnt = directory.vmnt
         try:
             found = await vmnt.fs.lookup(directory.ino, self._root_in(vmnt), name, self._call.credentials, follow=False)
@@ -273,9 +292,9 @@ class _Walk:
         if not isinstance(found, Node):
             return None
         try:
-            return await vmnt.fs.readlink(found.ino) if stat.S_ISLNK(found.mode) else None
+            return await vmnt.fs.readlink(found.ino) if follow and stat.S_ISLNK(found.mode) else None
         finally:
-            await vmnt.fs.putnode(found.ino, 1)
+            self._vnodes.owe(vmnt.fs, found.ino)
 
 
 def _cut(path: bytes) -> tuple[bytes, bytes]:

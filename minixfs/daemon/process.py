@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,7 +34,6 @@ from minixfs.hw.blockdev.device import Buffer, Data
 from minixfs.hw.runtime import run
 
 SEEK_SET, SEEK_CUR, SEEK_END = os.SEEK_SET, os.SEEK_CUR, os.SEEK_END
-MAX_POSITION = 2**63 - 1
 
 
 class Process:
@@ -62,37 +61,30 @@ class Process:
 
     async def open(self, path: bytes, flags: int, mode: int = 0o666) -> int:
         """Open or create; returns the lowest free descriptor (EMFILE when there is none)."""
-        descriptor = self._free_descriptor()
         async with self._call() as call:
+            descriptor = self._free_descriptor()
             if flags & os.O_CREAT:
                 place = ByPath(self, path, follow=not flags & (os.O_EXCL | os.O_NOFOLLOW))
                 filp = await opening.create(call, place, flags, mode)
             else:
                 place = ByPath(self, path, follow=not flags & os.O_NOFOLLOW)
                 filp = await opening.open_file(call, place, flags)
-        self._filps[descriptor] = filp
-        return descriptor
+            self._filps[descriptor] = filp
+            return descriptor
 
     async def close(self, fd: int) -> None:
-        filp = self._filp(fd)
-        del self._filps[fd]
         async with self._call() as call:
+            filp = self._filp(fd)
+            del self._filps[fd]
             await opening.close(call, filp)
 
     async def read(self, fd: int, size: int) -> Buffer:
-        filp = self._filp(fd)
-        async with self._call() as call, _locked(filp, call):
-            data = await readwrite.read(call, filp, filp.position, size)
-            filp.position += len(data)
-            return data
+        async with self._call() as call:
+            return await readwrite.read(call, self._filp(fd), None, size)
 
     async def write(self, fd: int, data: Data) -> int:
-        filp = self._filp(fd)
-        async with self._call() as call, _locked(filp, call):
-            at = None if filp.append else filp.position
-            count, at = await readwrite.write(call, filp, at, data)
-            filp.position = at + count
-            return count
+        async with self._call() as call:
+            return (await readwrite.write(call, self._filp(fd), None, data))[0]
 
     async def pread(self, fd: int, size: int, position: int) -> Buffer:
         async with self._call() as call:
@@ -103,26 +95,13 @@ class Process:
             return (await readwrite.write(call, self._filp(fd), _position(position), data))[0]
 
     async def lseek(self, fd: int, offset: int, whence: int = SEEK_SET) -> int:
-        filp = self._filp(fd)
-        async with self._call() as call, _locked(filp, call):
-            base = {SEEK_SET: 0, SEEK_CUR: filp.position, SEEK_END: filp.vnode.size}.get(whence)
-            if base is None:
-                raise InvalidArgument
-            position = _position(base + offset)
-            if position != filp.position:
-                filp.position = position
-                if filp.vnode.is_regular:
-                    await filp.vnode.fs.inhibit_readahead(filp.vnode.ino)
-            return position
+        async with self._call() as call:
+            return await readwrite.lseek(call, self._filp(fd), offset, whence)
 
     async def getdents(self, fd: int, count: int = 64) -> list[DirEntry]:
         """The next entries of an open directory; an empty list at its end."""
-        filp = self._filp(fd)
-        async with self._call() as call, _locked(filp, call):
-            entries = await readwrite.getdents(call, filp, filp.position, count)
-            if entries:
-                filp.position = entries[-1].next
-            return entries
+        async with self._call() as call:
+            return await readwrite.getdents(call, self._filp(fd), None, count)
 
     async def ftruncate(self, fd: int, size: int) -> None:
         async with self._call() as call:
@@ -134,11 +113,14 @@ class Process:
 
     async def dup(self, fd: int, lowest: int = 0) -> int:
         """Another descriptor, not below `lowest`, for the same open file."""
-        filp = self._filp(fd)
-        descriptor = self._free_descriptor(lowest)
-        filp.count += 1
-        self._filps[descriptor] = filp
-        return descriptor
+        async with self._call():
+            filp = self._filp(fd)
+            if not 0 <= lowest < self.vfs.limits.descriptors:
+                raise InvalidArgument
+            descriptor = self._free_descriptor(lowest)
+            filp.count += 1
+            self._filps[descriptor] = filp
+            return descriptor
 
     async def fsync(self, fd: int) -> None:
         async with self._call() as call:
@@ -234,19 +216,19 @@ class Process:
     async def chdir(self, path: bytes) -> None:
         async with self._call() as call:
             old, self.cwd = self.cwd, await self._directory(call, ByPath(self, path))
-            await self.vfs.vnodes.put(old)
+            self.vfs.vnodes.release(old)
 
     async def fchdir(self, fd: int) -> None:
         async with self._call() as call:
             old, self.cwd = self.cwd, await self._directory(call, self._node(fd))
-            await self.vfs.vnodes.put(old)
+            self.vfs.vnodes.release(old)
 
     async def chroot(self, path: bytes) -> None:
         if self.credentials.uid:
             raise NotPermitted
         async with self._call() as call:
             old, self.root = self.root, await self._directory(call, ByPath(self, path))
-            await self.vfs.vnodes.put(old)
+            self.vfs.vnodes.release(old)
 
     def umask(self, bits: int) -> int:
         """Set the mask; returns the previous one. Only the rwx bits count."""
@@ -266,10 +248,11 @@ class Process:
 
     async def exit(self) -> None:
         """Close everything and let go of both directories."""
-        for descriptor in list(self._filps):
-            await self.close(descriptor)
-        await self.vfs.vnodes.put(self.cwd)
-        await self.vfs.vnodes.put(self.root)
+        async with self._call() as call:
+            while self._filps:
+                await opening.close(call, self._filps.popitem()[1])
+            self.vfs.vnodes.release(self.cwd)
+            self.vfs.vnodes.release(self.root)
 
     async def _directory(self, call: Call, place: Place) -> Vnode:
         async with place.object(call, Mode.READ, Mode.READ) as held:
@@ -294,18 +277,8 @@ class Process:
         raise PosixError(errno.EMFILE)
 
 
-@asynccontextmanager
-async def _locked(filp: Filp, call: Call) -> AsyncIterator[None]:
-    """The file's position is ours."""
-    await filp.lock.acquire(Mode.WRITE, call)
-    try:
-        yield
-    finally:
-        filp.lock.release(call)
-
-
 def _position(position: int) -> int:
-    if not 0 <= position <= MAX_POSITION:
+    if not 0 <= position <= readwrite.MAX_POSITION:
         raise InvalidArgument
     return position
 
@@ -316,8 +289,10 @@ class Synchronous:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method: Callable[..., Any] = getattr(self._process, name)
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._process, name)
+        if not callable(method):
+            return method
 
         def call(*args: Any, **kwargs: Any) -> Any:
             result = method(*args, **kwargs)

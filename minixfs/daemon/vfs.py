@@ -18,7 +18,7 @@ from minixfs.daemon.call import NORMAL_WORKERS, Call, LockChecker, Workers
 from minixfs.daemon.objects import Vmnt, Vnode, VnodeTable, dup
 from minixfs.daemon.path import Place
 from minixfs.daemon.tll import Mode, Rank, ThreeLevelLock
-from minixfs.errors import Busy, MinixFsError, NotDirectory, TooManyOpen
+from minixfs.errors import Busy, InvalidArgument, MinixFsError, NotDirectory, TooManyOpen
 from minixfs.fs.protocol import SUPER_USER, Credentials, FileServer
 from minixfs.hw.runtime import INLINE, Runtime
 
@@ -38,7 +38,10 @@ class Limits:
 
 
 class Vfs:
-    """All state of the switch. `lock_checker` proves the lock order; it is set in tests and by ``-o check_locks``."""
+    """All state of the switch. `mounts` is by slot, in the order of mounting.
+
+    `lock_checker` proves the lock order; it is set in tests and by ``-o check_locks``.
+    """
 
     def __init__(
         self, runtime: Runtime = INLINE, limits: Limits | None = None, lock_checker: LockChecker | None = None
@@ -59,6 +62,10 @@ class Vfs:
     def root(self) -> Vmnt:
         return self.mounts[0]
 
+    def is_mounted(self, vmnt: Vmnt) -> bool:
+        """Whether a mount is still there: to be asked again after every wait for its lock."""
+        return self.mounts.get(vmnt.slot) is vmnt
+
     def mounted_on(self, vmnt: Vmnt, ino: int) -> Vmnt | None:
         """The mount that covers inode `ino` of `vmnt`."""
         for mount in self.mounts.values():
@@ -77,31 +84,26 @@ class Vfs:
         read_only: bool = False,
     ) -> tuple[Vmnt, list[str]]:
         """Mount what `fs` serves, as the root or on a directory that nobody uses; also returns its warnings."""
-        if any(mount.dev == dev for mount in self.mounts.values()):
-            raise Busy(message=f"{label} is mounted already")
-        slot = next((n for n in range(MAX_MOUNTS) if n not in self.mounts), None)
-        if slot is None:
-            raise TooManyOpen(message=f"no more than {MAX_MOUNTS} file systems can be mounted")
-        vmnt = Vmnt(fs, dev, slot, path, label, self.runtime)
-        self.mounts[slot] = vmnt  # the slot and the device are taken from here on
-        try:
-            async with self.call() as call:
+        async with self.call() as call:
+            if any(mount.dev == dev for mount in self.mounts.values()):
+                raise Busy(message=f"{label} is mounted already")
+            slot = next((n for n in range(MAX_MOUNTS) if n not in self.mounts), None)
+            if slot is None:
+                raise TooManyOpen(message=f"no more than {MAX_MOUNTS} file systems can be mounted")
+            vmnt = Vmnt(fs, dev, slot, path, label, self.runtime)
+            self.mounts[slot] = vmnt  # the slot and the device are taken from here on
+            try:
                 if on is not None:
                     vmnt.mounted_on = await self._cover(call, on, path)
-                await vmnt.lock.acquire(Mode.WRITE, call)
+                await vmnt.lock.acquire(Mode.WRITE, call)  # a walk that arrives before the root does waits for it
                 try:
-                    answer = await fs.readsuper(read_only=read_only, is_root=on is None)
-                    vmnt.root = await self.vnodes.adopt(vmnt, answer.root)
+                    warnings = await self._start(vmnt, read_only)
                 finally:
                     vmnt.lock.release(call)
-        except BaseException:
-            del self.mounts[slot]
-            if vmnt.mounted_on is not None:
-                await self.vnodes.put(vmnt.mounted_on)
-            raise
-        vmnt.read_only = answer.read_only
-        vmnt.has_peek = await self._probe_peek(vmnt)
-        return vmnt, answer.warnings
+            except BaseException:
+                self._remove(vmnt)
+                raise
+        return vmnt, warnings
 
     async def _cover(self, call: Call, on: Place, path: bytes) -> Vnode:
         """Mark a directory that nobody uses as a mount point; the reference goes to the mount."""
@@ -112,6 +114,25 @@ class Vfs:
                 raise Busy(message=f"{path.decode(errors='replace')} is in use")
             await held.vnode.fs.mountpoint(held.vnode.ino)
             return dup(held.vnode)
+
+    async def _start(self, vmnt: Vmnt, read_only: bool) -> list[str]:
+        """Have the server read its superblock; returns its warnings."""
+        answer = await vmnt.fs.readsuper(read_only=read_only, is_root=vmnt.mounted_on is None)
+        try:
+            vmnt.root = await self.vnodes.adopt(vmnt, answer.root)
+            vmnt.read_only = answer.read_only
+            vmnt.has_peek = await self._probe_peek(vmnt)
+        except BaseException:
+            for vnode in self.vnodes.on_mount(vmnt):
+                self.vnodes.drop(vnode)
+            vmnt.fs.abandon()
+            raise
+        return answer.warnings
+
+    def _remove(self, vmnt: Vmnt) -> None:
+        del self.mounts[vmnt.slot]
+        if vmnt.mounted_on is not None:
+            self.vnodes.release(vmnt.mounted_on)
 
     async def _probe_peek(self, vmnt: Vmnt) -> bool:
         """Whether the server can bring files and its device into the page cache: what mapping files takes."""
@@ -127,6 +148,9 @@ class Vfs:
         async with self.call() as call:
             await vmnt.lock.acquire(Mode.WRITE, call)
             try:
+                if not self.is_mounted(vmnt):
+                    raise InvalidArgument(message=f"{vmnt.label} is not mounted")
+                await self.vnodes.settle()
                 users = sum(vnode.ref_count for vnode in self.vnodes.on_mount(vmnt))
                 if users > 1 or vmnt.lock.has_waiters:
                     raise Busy(message=f"{vmnt.label} is in use")
@@ -136,16 +160,14 @@ class Vfs:
                     root.fs_count = 1
                 await vmnt.fs.unmount()
                 self.vnodes.drop(root)
-                del self.mounts[vmnt.key >> 32]
+                self._remove(vmnt)
             finally:
                 vmnt.lock.release(call)
-            if vmnt.mounted_on is not None:
-                await self.vnodes.put(vmnt.mounted_on)
 
     async def unmount_all(self) -> None:
         """Unmount everything, the innermost first. The first error is raised when all have been tried."""
         first_error: MinixFsError | None = None
-        for vmnt in sorted(self.mounts.values(), key=lambda mount: mount.key, reverse=True):
+        for vmnt in reversed(list(self.mounts.values())):
             try:
                 await self.unmount(vmnt)
             except MinixFsError as error:
@@ -154,15 +176,20 @@ class Vfs:
             raise first_error
 
     async def sync(self, *, durable: bool = True) -> None:
-        """Bring all changes of all mounts to their devices, and with `durable` to stable storage."""
-        for slot in list(self.mounts):
+        """Bring all changes of all mounts to their devices, and with `durable` to stable storage.
+
+        The first error is raised when all have been tried.
+        """
+        first_error: MinixFsError | None = None
+        for vmnt in list(self.mounts.values()):
             async with self.call() as call:
-                vmnt = self.mounts.get(slot)
-                if vmnt is None:
-                    continue
                 await vmnt.lock.acquire(Mode.READ, call)
                 try:
-                    if self.mounts.get(slot) is vmnt:  # it may have gone while we waited
+                    if self.is_mounted(vmnt):  # it may have gone while we waited
                         await (vmnt.fs.sync() if durable else vmnt.fs.write_back())
+                except MinixFsError as error:
+                    first_error = first_error or error
                 finally:
                     vmnt.lock.release(call)
+        if first_error is not None:
+            raise first_error

@@ -181,6 +181,6 @@ def test_a_call_that_ends_with_a_lock_is_caught(vfs: Vfs) -> None:
         async with vfs.call() as call:
             await lock.acquire(Mode.READ, call)
 
-    with pytest.raises(AssertionError, match="ended holding.*VNODE"):
+    with pytest.raises(AssertionError, match=r"ended holding.*VNODE"):
         run(leak())
     assert vfs.workers.idle == vfs.workers.total

@@ -43,7 +43,8 @@ async def rename(call: Call, old: Place, new: Place, *, replace: bool = True, ex
     """Rename within one file system. `replace=False` refuses an existing target; `exchange` swaps the two."""
     await call.vfs.two_path.acquire(Mode.WRITE, call)
     try:
-        async with old.parent(call, Mode.SERIAL, None) as source, new.parent(call, Mode.READ, None) as target:
+        # Both SERIAL: with READ on a second mount we would wait for a directory, see the docstring of `path`.
+        async with old.parent(call, Mode.SERIAL, None) as source, new.parent(call, Mode.SERIAL, None) as target:
             locked = [vnode for vnode in (source.vnode, target.vnode) if await vnode.lock.acquire(Mode.WRITE, call)]
             try:
                 await _rename_locked(call, source, target, replace, exchange)
@@ -98,7 +99,7 @@ async def _require_removal_right(call: Call, held: Held) -> None:
         if call.credentials.uid != vnode.uid:
             raise NotPermitted
     finally:
-        await call.vfs.vnodes.put(vnode)
+        call.vfs.vnodes.release(vnode)
 
 
 async def _require_absent(call: Call, held: Held) -> None:
@@ -106,5 +107,5 @@ async def _require_absent(call: Call, held: Held) -> None:
         vnode = await lookup_in(call, held)
     except NotFound:
         return
-    await call.vfs.vnodes.put(vnode)
+    call.vfs.vnodes.release(vnode)
     raise Exists

@@ -7,6 +7,7 @@ import stat
 
 from minixfs.daemon.call import Call
 from minixfs.daemon.calls.protect import R_BIT, W_BIT, X_BIT, new_owner, require
+from minixfs.daemon.calls.readwrite import resized
 from minixfs.daemon.objects import Filp, Vnode, dup
 from minixfs.daemon.path import Held, Place
 from minixfs.daemon.tll import Mode
@@ -27,7 +28,6 @@ async def create(call: Call, place: Place, flags: int, mode: int) -> Filp:
     """Open with O_CREAT: make a regular file, or open what is there unless O_EXCL says otherwise."""
     _check_access_mode(flags)
     async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
-        directory = held.vnode
         try:
             vnode = await lookup_in(call, held)
         except NotFound:
@@ -36,23 +36,22 @@ async def create(call: Call, place: Place, flags: int, mode: int) -> Filp:
         try:
             if flags & os.O_EXCL:
                 raise Exists
-            locked = await vnode.lock.acquire(Mode.WRITE if flags & os.O_TRUNC else Mode.SERIAL, call)
+            if vnode.is_directory:  # perhaps the locked one itself
+                raise IsDirectory
+            await vnode.lock.acquire(Mode.WRITE if flags & os.O_TRUNC else Mode.SERIAL, call)
             try:
-                if vnode is directory:
-                    raise IsDirectory
                 return await _open_vnode(call, vnode, flags)
             finally:
-                if locked:
-                    vnode.lock.release(call)
+                vnode.lock.release(call)
         finally:
-            await call.vfs.vnodes.put(vnode)
+            call.vfs.vnodes.release(vnode)
 
 
 async def close(call: Call, filp: Filp) -> None:
     """One descriptor less; with the last one the vnode loses its reference."""
     filp.count -= 1
     if not filp.count:
-        await call.vfs.vnodes.put(filp.vnode)
+        call.vfs.vnodes.release(filp.vnode)
 
 
 async def lookup_in(call: Call, held: Held) -> Vnode:
@@ -87,6 +86,7 @@ async def _create_in(call: Call, held: Held, mode: int) -> Vnode:
     directory, vmnt = held.vnode, held.vmnt
     _require_directory(call, directory)
     mode, uid, gid = new_owner(call, directory, stat.S_IFREG | mode & 0o7777)
+    call.vfs.vnodes.require_room()
     await vmnt.lock.upgrade(call)
     try:
         node = await directory.fs.create(directory.ino, held.name, mode, uid, gid)
@@ -114,7 +114,7 @@ async def _open_vnode(call: Call, vnode: Vnode, flags: int) -> Filp:
         raise IsDirectory
     if flags & os.O_TRUNC and vnode.is_regular:
         await vnode.fs.truncate(vnode.ino, 0)
-        vnode.size = 0
+        resized(vnode, 0)
     return _filp(call, dup(vnode), flags)
 
 

@@ -69,7 +69,7 @@ async def chown(call: Call, place: Place, uid: int, gid: int) -> None:
         uid = vnode.uid if uid == KEEP else uid
         gid = vnode.gid if gid == KEEP else gid
         if credentials.uid:
-            own_group = gid == credentials.gid or gid in credentials.groups
+            own_group = gid in (vnode.gid, credentials.gid) or gid in credentials.groups
             if credentials.uid != vnode.uid or uid != vnode.uid or not own_group:
                 raise NotPermitted
         vnode.mode = await vnode.fs.chown(vnode.ino, uid, gid)

@@ -1,60 +1,112 @@
-"""Moving data: read, write, getdents, truncate, fsync."""
+"""Moving data: read, write, lseek, getdents, truncate, fsync."""
 
 from __future__ import annotations
+
+import os
+from contextlib import suppress
 
 from minixfs.daemon.call import Call
 from minixfs.daemon.calls.protect import W_BIT, require, require_writable
 from minixfs.daemon.objects import Filp, Vnode
 from minixfs.daemon.path import Place
 from minixfs.daemon.tll import Mode
-from minixfs.errors import BadDescriptor, InvalidArgument, IsDirectory
+from minixfs.errors import BadDescriptor, InvalidArgument, IsDirectory, MinixFsError
 from minixfs.fs.protocol import DirEntry
 from minixfs.hw.blockdev.device import Buffer, Data
 
+MAX_POSITION = 2**63 - 1
 
-async def read(call: Call, filp: Filp, position: int, size: int) -> Buffer:
-    """Up to `size` bytes from `position`. The position in `filp` plays no part."""
+
+async def read(call: Call, filp: Filp, position: int | None, size: int) -> Buffer:
+    """Up to `size` bytes from `position`; None: from where the file stands, which moves on."""
     if not filp.readable:
         raise BadDescriptor
     vnode = filp.vnode
     if vnode.is_directory:
         raise IsDirectory
-    if not size:
+    if size <= 0:
+        if size:
+            raise InvalidArgument
         return bytearray()
     await vnode.lock.acquire(Mode.READ, call)
     try:
-        return await vnode.fs.read(vnode.ino, position, size)
+        if position is not None:
+            return await vnode.fs.read(vnode.ino, position, size)
+        await filp.lock.acquire(Mode.WRITE, call)
+        try:
+            data = await vnode.fs.read(vnode.ino, filp.position, size)
+            filp.position += len(data)
+            return data
+        finally:
+            filp.lock.release(call)
     finally:
         vnode.lock.release(call)
 
 
 async def write(call: Call, filp: Filp, position: int | None, data: Data) -> tuple[int, int]:
-    """Store `data` at `position`, or at the end of the file for None. Returns the count and the position used."""
+    """Store `data` at `position`; None: where the file stands (for O_APPEND its end), which moves on.
+
+    Returns the count and the position used.
+    """
     if not filp.writable:
         raise BadDescriptor
     vnode = filp.vnode
     if not len(data):
-        return 0, position or 0
+        return 0, filp.position if position is None else position
     await vnode.lock.acquire(Mode.WRITE, call)
     try:
         require_writable(vnode.vmnt)
-        at = vnode.size if position is None else position
+        at = position
+        if at is None:
+            at = vnode.size if filp.append else filp.position
         count = await vnode.fs.write(vnode.ino, at, data)
-        vnode.size = max(vnode.size, at + count)
-        vnode.mode = _without_set_id(vnode.mode)
+        resized(vnode, max(vnode.size, at + count))
+        if position is None:
+            filp.position = at + count  # whoever uses it has locked the vnode first, so nobody does now
         return count, at
     finally:
         vnode.lock.release(call)
 
 
-async def getdents(call: Call, filp: Filp, position: int, count: int) -> list[DirEntry]:
-    """Up to `count` entries of an open directory from `position` on."""
+async def lseek(call: Call, filp: Filp, offset: int, whence: int) -> int:
+    """Move to `offset` bytes from the start, the position or the end; returns the new position."""
+    vnode = filp.vnode
+    await vnode.lock.acquire(Mode.READ, call)
+    try:
+        await filp.lock.acquire(Mode.WRITE, call)
+        try:
+            base = {os.SEEK_SET: 0, os.SEEK_CUR: filp.position, os.SEEK_END: vnode.size}.get(whence)
+            if base is None or not 0 <= base + offset <= MAX_POSITION:
+                raise InvalidArgument
+            moved = base + offset != filp.position
+            filp.position = base + offset
+            if moved and vnode.is_regular:
+                with suppress(MinixFsError):  # only a hint: a server may well not have it
+                    await vnode.fs.inhibit_readahead(vnode.ino)
+            return base + offset
+        finally:
+            filp.lock.release(call)
+    finally:
+        vnode.lock.release(call)
+
+
+async def getdents(call: Call, filp: Filp, position: int | None, count: int) -> list[DirEntry]:
+    """Up to `count` entries of an open directory from `position` on; None: from where the file stands."""
     vnode = filp.vnode
     if not filp.readable or not vnode.is_directory:
         raise BadDescriptor
     await vnode.lock.acquire(Mode.READ, call)
     try:
-        return await vnode.fs.getdents(vnode.ino, position, count)
+        if position is not None:
+            return await vnode.fs.getdents(vnode.ino, position, count)
+        await filp.lock.acquire(Mode.WRITE, call)
+        try:
+            entries = await vnode.fs.getdents(vnode.ino, filp.position, count)
+            if entries:
+                filp.position = entries[-1].next
+            return entries
+        finally:
+            filp.lock.release(call)
     finally:
         vnode.lock.release(call)
 
@@ -70,8 +122,10 @@ async def truncate(call: Call, place: Place, size: int) -> None:
 
 async def ftruncate(call: Call, filp: Filp, size: int) -> None:
     """Set the size of a file that is open for writing."""
-    if size < 0 or not filp.writable:
+    if size < 0:
         raise InvalidArgument
+    if not filp.writable:
+        raise BadDescriptor
     await filp.vnode.lock.acquire(Mode.WRITE, call)
     try:
         await _set_size(filp.vnode, size)
@@ -97,10 +151,10 @@ async def _set_size(vnode: Vnode, size: int) -> None:
     if size == vnode.size:
         return
     await vnode.fs.truncate(vnode.ino, size)
+    resized(vnode, size)
+
+
+def resized(vnode: Vnode, size: int) -> None:
+    """Mirror what the file server did when the contents changed: the size, and the set-id bits that go with it."""
     vnode.size = size
-    vnode.mode = _without_set_id(vnode.mode)
-
-
-def _without_set_id(mode: int) -> int:
-    """The mode after the contents changed, as the file server sets it."""
-    return mode & ~0o6000 if mode & 0o010 else mode & ~0o4000
+    vnode.mode &= ~0o6000 if vnode.mode & 0o010 else ~0o4000
