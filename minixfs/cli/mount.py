@@ -86,7 +86,10 @@ def _in_foreground(request: MountRequest, level: int) -> int:
     logging.addLevelName(logging.WARNING, "warning")
     logging.addLevelName(logging.ERROR, "error")
     logging.basicConfig(level=level, format="minixfs: %(levelname)s: %(message)s", stream=sys.stderr)
-    _serve(request, _show)
+    try:
+        _serve(request, _show)
+    except MinixFsError as error:
+        raise UsageError(str(error), EXIT_FAILED) from error
     return 0
 
 
@@ -136,7 +139,7 @@ def _child(request: MountRequest, level: int, pipe: int) -> None:
         _serve(request, ready)
     except MinixFsError as error:
         logging.getLogger(__name__).error("%s", error)
-        tell({"error": str(error), "code": EXIT_FAILED if error.exit_code == 1 else error.exit_code})
+        tell({"error": str(error), "code": EXIT_FAILED})
         code = EXIT_FAILED
     except BaseException as error:  # noqa: BLE001 - the last resort of a process of its own
         logging.getLogger(__name__).exception("the mount ended by an internal error")

@@ -441,7 +441,7 @@ class FuseFace(pyfuse3.Operations):
         return entry
 
     def _opened(self, filp: Filp, ctx: RequestContext) -> FileInfo:
-        """The reply to an open. Data of set-id files is not cached: the first write must reach us, as it clears them."""
+        """The reply to an open. Set-id files are not cached: the first write must reach us, as it clears the bits."""
         filp.readable = True  # the write-back cache fills pages of files that are open for writing only
         direct = bool(filp.writable and filp.vnode.mode & SET_ID)
         handle = self._handle(filp)

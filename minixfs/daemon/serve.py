@@ -45,6 +45,11 @@ class MountRequest:
     tree: bool = False
     also: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def source(self) -> str:
+        """What the kernel's mount table is to say. pyfuse3 wants ASCII."""
+        return os.path.abspath(self.image).encode("ascii", "backslashreplace").decode()
+
 
 def serve(request: MountRequest, ready: Ready) -> None:
     """Mount and serve until unmounted. Raises MinixFsError when it cannot mount, or could not finish the image."""
@@ -70,7 +75,7 @@ async def _serve(request: MountRequest, ready: Ready) -> None:
             try:
                 control = await _run(request, vfs, warnings, ready)
             finally:
-                pyfuse3.close(unmount=True)
+                pyfuse3.close(unmount=_is_mounted(request))
         finally:
             await face.close()
     finally:
@@ -92,7 +97,8 @@ def _view(options: MountOptions) -> View:
 def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
     """Hand the directory to the kernel. Raises UsageError with what to do when that fails."""
     options = request.options
-    words = {f"fsname={os.path.abspath(request.image)}".replace(",", "\\,"), "subtype=minixfs"}
+    source = request.source.replace("\\", "\\\\").replace(",", "\\,")
+    words = {f"fsname={source}", "subtype=minixfs"}
     if not options.fakeroot:
         words.add("default_permissions")
     if options.allow_other:
@@ -123,7 +129,7 @@ async def _run(request: MountRequest, vfs: Vfs, warnings: list[str], ready: Read
 
         nursery.start_soon(requests)
         nursery.start_soon(_commit_in_time, vfs, request.options.commit)
-        nursery.start_soon(_obey_signals, request.directory)
+        nursery.start_soon(_obey_signals, request)
         await trio.to_thread.run_sync(os.stat, request.directory, abandon_on_cancel=True)
         mounted = mountpoint.find(request.directory)
         if mounted is not None:
@@ -144,18 +150,21 @@ async def _commit_in_time(vfs: Vfs, interval: float) -> None:
             log.error("changes could not be written, will try again: %s", error)
 
 
-async def _obey_signals(directory: str) -> None:
+async def _obey_signals(request: MountRequest) -> None:
     """On SIGTERM or SIGINT: have the kernel give us its dirty data, unmount, and end; busy or not."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
-            log.info("signal %d: unmounting %s", number, directory)
-            await trio.to_thread.run_sync(_leave, directory, abandon_on_cancel=True)
+            log.info("signal %d: unmounting %s", number, request.directory)
+            await trio.to_thread.run_sync(_leave, request, abandon_on_cancel=True)
             pyfuse3.terminate()
             return
 
 
-def _leave(directory: str) -> None:
+def _leave(request: MountRequest) -> None:
     """Unmount from the kernel's side while the requests are still served. Files in use are cut off."""
+    if not _is_mounted(request):
+        return  # it was detached before, and only files in use keep it
+    directory = request.directory
     try:
         mountpoint.sync(directory)
         mountpoint.unmount(directory)
@@ -164,3 +173,9 @@ def _leave(directory: str) -> None:
             mountpoint.unmount(directory, lazy=True)
         except UsageError as error:
             log.error("%s", error)
+
+
+def _is_mounted(request: MountRequest) -> bool:
+    """Whether the kernel shows this mount on the directory; something else may have been mounted there since."""
+    mounted = mountpoint.find(request.directory)
+    return mounted is not None and (mounted.fstype, mounted.source) == (mountpoint.FSTYPE, request.source)
