@@ -155,9 +155,11 @@ class VnodeTable:
         self.release(vnode)
         await self.settle()
 
-    def drop(self, vnode: Vnode) -> None:
-        """Forget a vnode whose file server is gone."""
-        del self._vnodes[vnode.key]
+    def forget(self, vmnt: Vmnt) -> None:
+        """Drop everything of a mount whose file server is gone."""
+        for vnode in self.on_mount(vmnt):
+            del self._vnodes[vnode.key]
+        self._owed = deque(entry for entry in self._owed if entry[0] is not vmnt.fs)
 
 
 def dup(vnode: Vnode) -> Vnode:

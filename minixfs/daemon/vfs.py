@@ -123,8 +123,7 @@ class Vfs:
             vmnt.read_only = answer.read_only
             vmnt.has_peek = await self._probe_peek(vmnt)
         except BaseException:
-            for vnode in self.vnodes.on_mount(vmnt):
-                self.vnodes.drop(vnode)
+            self.vnodes.forget(vmnt)
             vmnt.fs.abandon()
             raise
         return answer.warnings
@@ -159,7 +158,7 @@ class Vfs:
                     await vmnt.fs.putnode(root.ino, root.fs_count - 1)
                     root.fs_count = 1
                 await vmnt.fs.unmount()
-                self.vnodes.drop(root)
+                self.vnodes.forget(vmnt)
                 self._remove(vmnt)
             finally:
                 vmnt.lock.release(call)

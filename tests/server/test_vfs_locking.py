@@ -18,7 +18,7 @@ from minixfs.daemon.path import ByPath
 from minixfs.daemon.process import Process
 from minixfs.daemon.tll import Mode
 from minixfs.daemon.vfs import Limits, Vfs
-from minixfs.errors import BadDescriptor, IsDirectory, MinixFsError, NotFound
+from minixfs.errors import BadDescriptor, CrossDevice, IsDirectory, MinixFsError, NotFound
 from minixfs.fs.protocol import Credentials
 from tests.support.fakefs import FakeFs, check, mount, mounted
 from tests.support.schedules import Run, explore
@@ -465,8 +465,38 @@ def test_directory_open_beside_removal_and_change() -> None:
     all_schedules(MIX["fchmod directory"], MIX["open directory"], MIX["unlink"])
     all_schedules(MIX["getdents"], MIX["unlink"], MIX["link"])
     all_schedules(MIX["rename"], MIX["rename back"], MIX["getdents"])
-    look = descriptor(b"/home", os.O_RDONLY, lambda p, fd: p.getdents(fd))
-    all_schedules(look, lambda p: p.unlink(b"/home/x"), MIX["rename away"])
+
+
+@pytest.mark.trio
+async def test_rename_to_another_mount_beside_a_removal_there() -> None:
+    """While the rename waits for its source it must not keep the target's mount from the one who has the target."""
+    vfs, fs, other = await start(home=True)
+    looker, mover, remover = (Process(vfs) for _ in range(3))
+    fd = await looker.open(b"/d", os.O_RDONLY)
+    await remover.chdir(b"/home")
+    errors: list[type[MinixFsError]] = []
+
+    async def move() -> None:
+        try:
+            await mover.rename(b"/d/f", b"/home/f")
+        except MinixFsError as error:
+            errors.append(type(error))
+
+    async with trio.open_nursery() as nursery:
+        with fs.hold("getdents") as gate:
+            nursery.start_soon(looker.getdents, fd)
+            await gate.arrived()
+            nursery.start_soon(move)
+            await wait_all_tasks_blocked()
+            nursery.start_soon(remover.unlink, b"x")
+            await wait_all_tasks_blocked()
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert errors == [CrossDevice]
+    assert b"x" not in other.find_path(b"").names
+    for process in (looker, mover, remover):
+        await process.exit()
+    check(vfs, fs, other)
 
 
 @pytest.mark.parametrize("seed", range(4))
