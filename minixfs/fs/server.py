@@ -90,7 +90,12 @@ def modifier(method: Request[S, P, R]) -> Admitted[S, P, R]:
             await self.before_change()
             result = await method(self, *args, **kwargs)
             if self.synchronous:
-                await self.after_synchronous_change()
+                try:
+                    await self.after_synchronous_change()
+                except BaseException:
+                    if isinstance(result, Node):  # nobody will get to know of its reference
+                        await self.put(self.opened(result.ino))
+                    raise
             return result
         except Corrupt as error:
             self.found_corruption(error)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from minixfs.errors import DeviceError
+from minixfs.fs.mfs.volume import Settings
 from minixfs.hw.blockdev.fault import ALL_KINDS, FaultDevice
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from tests.support.volumes import KINDS, Served, copy, fresh, verify
@@ -178,6 +179,17 @@ def test_every_operation_fails(kind: str, lasting: bool) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_operation_fails_on_every_kind(kind: str, lasting: bool) -> None:
     fail_everywhere(kind, lasting)
+
+
+def test_a_synchronous_create_that_is_not_durable_keeps_no_reference() -> None:
+    device = FaultDevice(prepared("V3-1K"))
+    fs = Served(device, Settings(synchronous=True))
+    fs.make_file(b"first")
+    device.arm(1, kinds=["flush"])
+    with pytest.raises(DeviceError):
+        fs.create(1, b"second", 0o644, 0, 0)
+    fs.check()
+    fs.unmount()
 
 
 def test_a_dead_device_can_be_abandoned() -> None:

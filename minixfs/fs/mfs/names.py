@@ -163,9 +163,9 @@ class Names:
                 self._require_link_room(new_parent)
             await self._move(inode, target, old_parent, old_name, new_parent, new_name)
         finally:
-            if target is not None:
-                await self._keeper.put(target)
             await self._keeper.put(inode)
+            if target is not None:
+                await self._keeper.put(target)  # last: freeing it may wait, and be cancelled
 
     async def exchange(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
         first_parent, second_parent = self._parent(old_directory), self._parent(new_directory)
@@ -356,8 +356,8 @@ class Names:
                 directories.replace(up, new.num)
                 _lose_subdirectory(old)
                 new.nlinks += 1
-        self._touch(first)
-        self._touch(second)
+        for inode in (first, second, first_parent, second_parent):
+            self._touch(inode)
 
     async def _spare_name(self, directory: Inode) -> bytes:
         for number in count():
