@@ -47,6 +47,7 @@ class Process:
         self.cwd: Vnode = dup(vfs.root.root)
         self.lock = ThreeLevelLock(Rank.PROCESS, vfs.runtime)
         self._filps: dict[int, Filp] = {}
+        self._ended = False
 
     @asynccontextmanager
     async def _call(self) -> AsyncIterator[Call]:
@@ -247,8 +248,11 @@ class Process:
         return child
 
     async def exit(self) -> None:
-        """Close everything and let go of both directories."""
+        """Close everything and let go of both directories. Once more does nothing."""
         async with self._call() as call:
+            if self._ended:
+                return
+            self._ended = True
             while self._filps:
                 await opening.close(call, self._filps.popitem()[1])
             self.vfs.vnodes.release(self.cwd)
