@@ -5,7 +5,7 @@ VENV := .venv
 READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
-PYTEST := pytest
+PYTEST := pytest -n 2 --dist loadfile
 ARGS :=
 
 .PHONY: help
