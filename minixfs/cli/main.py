@@ -22,7 +22,7 @@ COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Imports a command's module when it is asked for. ``minixfs IMAGE DIR ...`` means mount, as mount.fuse3 calls it."""
+    """Imports a command's module when it is asked for. ``minixfs IMAGE DIR`` means mount, as mount.fuse3 calls it."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -141,7 +141,7 @@ def _child(request: MountRequest, level: int, pipe: int) -> None:
         logging.getLogger(__name__).error("%s", error)
         tell({"error": str(error), "code": EXIT_FAILED})
         code = EXIT_FAILED
-    except BaseException as error:  # noqa: BLE001 - the last resort of a process of its own
+    except BaseException as error:  # the last resort of a process of its own
         logging.getLogger(__name__).exception("the mount ended by an internal error")
         tell({"error": f"internal error: {error!r}", "code": EXIT_FAILED})
         code = EXIT_FAILED

@@ -55,7 +55,8 @@ class View:
     """How the mount shows what is on the volume. None shows it as it is.
 
     `uid`, `gid`: every object belongs to them. `umask`: these permission bits are taken away. `fakeroot`: the user of
-    the mount may do everything, and what is made belongs to root.
+    the mount may do everything, and what is made belongs to root. `cache_names`: the kernel may remember names, since
+    each object in a directory has one only.
     """
 
     uid: int | None = None
@@ -63,6 +64,7 @@ class View:
     umask: int | None = None
     fakeroot: bool = False
     writeback: bool = True
+    cache_names: bool = True
 
 
 def _request(
@@ -102,7 +104,8 @@ class FuseFace(pyfuse3.Operations):
         self._next_handle = 1
         self._absent = EntryAttributes()
         self._absent.st_ino = pyfuse3.InodeT(0)
-        self._absent.entry_timeout = CACHE_SECONDS
+        self._entry_seconds = CACHE_SECONDS if view.cache_names else 0.0
+        self._absent.entry_timeout = self._entry_seconds
         self._root = dup(vfs.root.root)
 
     async def close(self) -> None:
@@ -422,7 +425,8 @@ class FuseFace(pyfuse3.Operations):
         entry = EntryAttributes()
         entry.st_ino = pyfuse3.InodeT(key)
         entry.generation = 0
-        entry.entry_timeout = entry.attr_timeout = CACHE_SECONDS
+        entry.entry_timeout = self._entry_seconds
+        entry.attr_timeout = CACHE_SECONDS
         mode = status.mode
         if view.umask is not None:
             mode &= ~view.umask

@@ -7,6 +7,7 @@ whole mount.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -91,7 +92,14 @@ async def _serve(request: MountRequest, ready: Ready) -> None:
 
 
 def _view(options: MountOptions) -> View:
-    return View(options.uid, options.gid, options.umask, options.fakeroot, writeback=not options.sync)
+    return View(
+        options.uid,
+        options.gid,
+        options.umask,
+        options.fakeroot,
+        writeback=not options.sync,
+        cache_names=not options.truncate_names,
+    )
 
 
 def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
@@ -109,6 +117,7 @@ def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
         words |= {"suid", "dev"}
         words = {word for word in words if f"no{word}" not in options.kernel} | (options.kernel - {"exec"})
     descriptor_wait.install()
+    logging.getLogger("pyfuse3").addFilter(_is_news)
     try:
         pyfuse3.init(face, request.directory, words)
     except RuntimeError:
@@ -116,6 +125,11 @@ def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
         if options.allow_other and os.geteuid():
             advice = "for allow_other, an ordinary user needs user_allow_other in /etc/fuse.conf"
         raise UsageError(f"{request.directory}: the kernel refused the mount; {advice}", 32) from None
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that nobody waits for an answer any more (ENOENT): its process was killed, or the mount is going."""
+    return not record.getMessage().endswith(f"fuse_reply_* failed with {os.strerror(errno.ENOENT)}")
 
 
 async def _run(request: MountRequest, vfs: Vfs, warnings: list[str], ready: Ready) -> ControlServer | None:

@@ -25,7 +25,7 @@ MANY_LINKS = 1000
 class Kind:
     """A kind of mount. With `-o sync` the kernel has no write-back cache: every write is ours to judge at once.
 
-    Behind a write-back cache a file that gets too big is found out at fsync and close (EIO), not by the write.
+    Behind a write-back cache a file that gets too big is found out at fsync and close, not by the write.
     """
 
     name: str

@@ -106,20 +106,8 @@ class Mount:
         self.path.chmod(0o755)
         if self._user is not None:
             os.chown(self.path, self._user.uid, self._user.gid)
-        line = [*COMMAND, "mount", "-f", "-o", ",".join(self._words), *self._arguments, self.image, str(self.path)]
-        with self.log_file.open("wb") as log:
-            self._process = subprocess.Popen(
-                as_user(line, self._user),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env=environment(),
-                preexec_fn=self._protect,
-            )
         try:
-            self._await_mount()
-            start(os.stat, self.path, seconds=PATIENCE, user=self._user).result()
+            self._start()
         except BaseException:
             self._clean_up()
             raise
@@ -167,6 +155,11 @@ class Mount:
         if self.is_mounted:
             mountpoint.unmount(str(self.path), lazy=True)
 
+    def remount(self) -> None:
+        """Unmount and mount again: what is seen then comes from the image."""
+        self.unmount()
+        self._start()
+
     def trouble(self) -> list[str]:
         """Lines of the log that tell of trouble and are not allowed."""
         return [
@@ -174,6 +167,21 @@ class Mount:
             for line in self.log.splitlines()
             if TROUBLE.search(line) and not any(pattern.search(line) for pattern in self._allow)
         ]
+
+    def _start(self) -> None:
+        line = [*COMMAND, "mount", "-f", "-o", ",".join(self._words), *self._arguments, self.image, str(self.path)]
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                as_user(line, self._user),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=environment(),
+                preexec_fn=self._protect,
+            )
+        self._await_mount()
+        start(os.stat, self.path, seconds=PATIENCE, user=self._user).result()
 
     def _protect(self) -> None:
         """In the mount process: an end for every case."""
