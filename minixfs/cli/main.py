@@ -84,7 +84,7 @@ def _usage_code(context: click.Context | None, default: int) -> int:
 
 
 def _fail(context: click.Context | None, message: str, code: int) -> None:
-    name = context.command_path if context is not None else "minixfs"
+    name = context.command_path if context is not None else " ".join(["minixfs", *COMMANDS.keys() & sys.argv[1:2]])
     line = " ".join(message.split())
     click.echo(f"{name}: {line}", err=True)
     sys.exit(code)

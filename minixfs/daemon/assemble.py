@@ -18,7 +18,7 @@ from minixfs.daemon.options import MountOptions
 from minixfs.daemon.path import ByPath
 from minixfs.daemon.process import Process
 from minixfs.daemon.vfs import Vfs
-from minixfs.errors import MinixFsError, NotFound, UsageError
+from minixfs.errors import BadSuperblock, Corrupt, MinixFsError, NotFound, Unsupported, UsageError
 from minixfs.fs.mfs.server import MfsServer, probe
 from minixfs.fs.mfs.volume import Settings
 from minixfs.hw.blockdev.device import BlockDevice
@@ -112,6 +112,9 @@ class Assembly:
             server = MfsServer(device, dev, self.pages, settings)
             label = os.path.basename(spec) + (f":{partition}" if partition else "")
             _, warnings = await self.vfs.mount(server, dev, label, on=on, path=path, read_only=read_only)
+        except (BadSuperblock, Corrupt, Unsupported) as error:
+            device.close()
+            raise UsageError(f"{label}: {error}", error.exit_code) from error
         except BaseException:
             device.close()
             raise

@@ -54,7 +54,14 @@ class MountRequest:
 
 def serve(request: MountRequest, ready: Ready) -> None:
     """Mount and serve until unmounted. Raises MinixFsError when it cannot mount, or could not finish the image."""
-    trio.run(_serve, request, ready)
+    try:
+        trio.run(_serve, request, ready)
+    except BaseExceptionGroup as group:
+        if group.subgroup(SystemExit) is None:
+            raise
+        raise UsageError(
+            f"{request.image} is corrupt, and errors=abort ended the mount; run minixfs fsck", 32
+        ) from None
 
 
 async def _serve(request: MountRequest, ready: Ready) -> None:
