@@ -61,7 +61,7 @@ def main() -> None:
     except click.Abort:
         _fail(None, "interrupted", 130)
     except MinixFsError as error:
-        _fail(click.get_current_context(silent=True), str(error), error.exit_code)
+        _fail(None, str(error), error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -84,7 +84,7 @@ def _usage_code(context: click.Context | None, default: int) -> int:
 
 
 def _fail(context: click.Context | None, message: str, code: int) -> None:
-    name = context.command_path if context is not None else " ".join(["minixfs", *COMMANDS.keys() & sys.argv[1:2]])
+    named = f"minixfs {sys.argv[1]}" if sys.argv[1:2] and sys.argv[1] in COMMANDS else "minixfs"
     line = " ".join(message.split())
-    click.echo(f"{name}: {line}", err=True)
+    click.echo(f"{context.command_path if context is not None else named}: {line}", err=True)
     sys.exit(code)

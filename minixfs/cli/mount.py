@@ -56,7 +56,7 @@ def mount(
     if not os.path.isdir(directory):
         raise UsageError(f"{directory}: no such directory; make it with mkdir first", EXIT_USAGE)
     pairs = [_pair(text) for text in also]
-    request = MountRequest(image, os.path.realpath(directory), options, partition, tree, pairs)
+    request = MountRequest(os.path.abspath(image), os.path.realpath(directory), options, partition, tree, pairs)
     level = logging.DEBUG if verbose else logging.INFO
     return _in_foreground(request, level) if foreground else _in_background(request, level)
 

@@ -53,7 +53,7 @@ def find(path: str) -> KernelMount | None:
 
 
 def raise_read_ahead(device: str) -> None:
-    """Let the kernel read `READ_AHEAD_KB` ahead on the mount with this device number. Only root may; others go without."""
+    """Let the kernel read `READ_AHEAD_KB` ahead on the mount with this device number; only root may say so."""
     with suppress(OSError), open(f"/sys/class/bdi/{device}/read_ahead_kb", "w", encoding="ascii") as setting:
         setting.write(str(READ_AHEAD_KB))
 

@@ -41,10 +41,11 @@ WORDS = {
     "workers=N": "requests that are served at once (default 8)",
     "check_locks": "prove the lock order of every request (slow; for tests and the curious)",
 }
-_SWALLOWED = frozenset(
-    "defaults auto noauto user nouser users owner group _netdev nofail async mand nomand dirsync silent loud lazytime"
-    " nolazytime diratime nodiratime iversion noiversion notrunc default_permissions nonempty".split()
-)
+_SWALLOWED = frozenset((
+    "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "_netdev", "nofail", "async", "mand",
+    "nomand", "dirsync", "silent", "loud", "lazytime", "nolazytime", "diratime", "nodiratime", "iversion",
+    "noiversion", "notrunc", "default_permissions", "nonempty",
+))  # fmt: skip
 """Words that mount(8) and its kind keep for themselves, or that change nothing here."""
 _KERNEL = frozenset(("exec", "noexec", "suid", "nosuid", "dev", "nodev"))
 _ALIASES = {"img_offset": "offset", "img_size": "sizelimit"}

@@ -24,7 +24,7 @@ from tests.support.users import Child, User, start, users
 ANY_ID = (1 << 32) - 2  # the largest id there is; one more means "keep it" to chown
 
 
-class Skip(Exception):  # noqa: N818 - not an error
+class Skip(Exception):
     """This behaviour cannot be shown here; the text says why."""
 
 

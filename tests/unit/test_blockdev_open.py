@@ -139,10 +139,7 @@ def test_unknown_partitions(image: Path) -> None:
         assert refusal(f"disk.img:{name}").startswith(f"disk.img has no partition {name}{listed}")
     assert refusal("disk.img", partition="p7").startswith(f"disk.img has no partition p7{listed}")
     image.write_bytes(bytes(WHOLE))
-    assert (
-        refusal("disk.img:p0")
-        == "disk.img has no partition p0; it holds none that can be used; use disk.img alone"
-    )
+    assert refusal("disk.img:p0") == "disk.img has no partition p0; it holds none that can be used; use disk.img alone"
 
 
 def test_bad_offsets_and_limits(image: Path) -> None:

@@ -168,10 +168,7 @@ def test_random_tables_stay_inside_the_disk() -> None:
         for sector in range(64):
             kinds = rng.choices((0, 0x81, 0x05, 0x0F, 0x83), k=4)
             tables[sector] = table(
-                *(
-                    (kind, rng.choice((rng.randrange(80), rng.randrange(2**32))), rng.randrange(90))
-                    for kind in kinds
-                )
+                *((kind, rng.choice((rng.randrange(80), rng.randrange(2**32))), rng.randrange(90)) for kind in kinds)
             )
         device = disk(64, tables)
         partitions = run(scan(device))

@@ -42,9 +42,7 @@ class ImageDevice(BlockDevice):
 
     host_cached = True
 
-    def __init__(
-        self, path: str | os.PathLike[str], read_only: bool = False, runtime: Runtime = INLINE
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], read_only: bool = False, runtime: Runtime = INLINE) -> None:
         self.name = os.fspath(path)
         self.read_only = read_only
         self.runtime = runtime

@@ -22,9 +22,7 @@ class RamDisk(BlockDevice):
         self.size = len(self._bytes)
         self.sector_size = sector_size
         if self.size % sector_size:
-            raise InvalidArgument(
-                message=f"a disk of {self.size} bytes has no whole sectors of {sector_size}"
-            )
+            raise InvalidArgument(message=f"a disk of {self.size} bytes has no whole sectors of {sector_size}")
 
     def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int:
         length = self.clip(offset, sum(map(len, buffers)))
