@@ -18,7 +18,16 @@ from minixfs.daemon.options import MountOptions
 from minixfs.daemon.path import ByPath
 from minixfs.daemon.process import Process
 from minixfs.daemon.vfs import Vfs
-from minixfs.errors import BadSuperblock, Corrupt, MinixFsError, NotFound, Unsupported, UsageError
+from minixfs.errors import (
+    BadSuperblock,
+    Corrupt,
+    DeviceError,
+    MinixFsError,
+    NotDirectory,
+    NotFound,
+    Unsupported,
+    UsageError,
+)
 from minixfs.fs.mfs.server import MfsServer, probe
 from minixfs.fs.mfs.volume import Settings
 from minixfs.hw.blockdev.device import BlockDevice
@@ -58,7 +67,7 @@ class Assembly:
         process = Process(self.vfs)
         try:
             return await self._mount(partition, path, ByPath(process, path), self.options.ro or read_only)
-        except NotFound:
+        except (NotFound, NotDirectory):
             name = path.decode(errors="replace")
             raise UsageError(f"{name}: there is no such directory to mount {partition} on") from None
         finally:
@@ -66,12 +75,8 @@ class Assembly:
 
     async def mount_fstab(self) -> list[str]:
         """Mount what the root's own /etc/fstab lists. Raises UsageError if there is none."""
-        warnings = []
-        for device, path, read_only in _parse_fstab(await self._read_fstab()):
-            partition = _partition_of(device)
-            if partition is None:
-                warnings.append(f"/etc/fstab: {device} is not a partition of this disk; left out")
-                continue
+        entries, warnings = _parse_fstab(await self._read_fstab())
+        for partition, path, read_only in entries:
             warnings += await self.mount_on(partition, path.encode(), read_only=read_only)
         return warnings
 
@@ -112,7 +117,7 @@ class Assembly:
             server = MfsServer(device, dev, self.pages, settings)
             label = os.path.basename(spec) + (f":{partition}" if partition else "")
             _, warnings = await self.vfs.mount(server, dev, label, on=on, path=path, read_only=read_only)
-        except (BadSuperblock, Corrupt, Unsupported) as error:
+        except (BadSuperblock, Corrupt, DeviceError, Unsupported) as error:
             device.close()
             raise UsageError(f"{label}: {error}", error.exit_code) from error
         except BaseException:
@@ -136,19 +141,32 @@ class Assembly:
         return text.decode(errors="replace")
 
 
-def _parse_fstab(text: str) -> list[tuple[str, str, bool]]:
-    """Device, mount point and read-only flag of each entry but the root's own, outer directories first."""
-    entries = []
-    for line in text.splitlines():
-        fields = line.split("#")[0].split()
-        if len(fields) < 3 or fields[1] == "/" or not fields[1].startswith("/") or fields[2] not in ("mfs", "minix"):
+def _parse_fstab(text: str) -> tuple[list[tuple[str, str, bool]], list[str]]:
+    """Partition, mount point and read-only flag of each volume to mount, outer directories first; and warnings.
+
+    The disk is the one that the root is on, or without an entry for the root the first that is named.
+    """
+    found, warnings = [], []
+    disk = None
+    for number, line in enumerate(text.splitlines(), 1):
+        fields = line.partition("#")[0].split()
+        if not fields:
             continue
-        words = fields[3].split(",") if len(fields) > 3 else []
-        entries.append((fields[0], fields[1], "ro" in words))
-    return sorted(entries, key=lambda entry: entry[1].rstrip("/").count("/"))
-
-
-def _partition_of(device: str) -> str | None:
-    """The partition that a MINIX device name means: /dev/c0d0p0s2 -> p0s2."""
-    match = re.fullmatch(r"(?:/dev/)?c\dd\d(p[0-3](?:s[0-3])?)", device)
-    return match[1] if match else None
+        if len(fields) < 3:
+            warnings.append(f"/etc/fstab, line {number} is not of the form: device directory type; left out")
+            continue
+        device, path, kind, *words = fields
+        if kind not in ("mfs", "minix") or not path.startswith("/"):
+            continue
+        match = re.fullmatch(r"(?:/dev/)?(c\dd\d)(p[0-3](?:s[0-3])?)", device)
+        if match and (disk is None or path == "/"):
+            disk = match[1]
+        if path != "/":
+            found.append((device, match, path, "ro" in words[0].split(",") if words else False))
+    entries = []
+    for device, match, path, read_only in sorted(found, key=lambda entry: entry[2].rstrip("/").count("/")):
+        if match and match[1] == disk:
+            entries.append((match[2], path, read_only))
+        else:
+            warnings.append(f"/etc/fstab: {device} is not a partition of this disk; {path} is left out")
+    return entries, warnings
