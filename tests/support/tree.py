@@ -135,12 +135,12 @@ def populate(
 
 
 def mutate(root: Root, seed: int) -> None:
-    """Change the tree below `root` by some 100 operations. Needs room for 1 MB and 50 inodes more."""
+    """Change the tree below `root` by some 100 operations, once a seed. Needs room for 1 MB and 50 inodes more."""
     base = os.fsencode(root)
     rng = random.Random(seed)
     changer = _Changer(base, rng)
     for number in range(100):
-        changer.change(b"new%d" % number)
+        changer.change(b"n%x-%d" % (seed % 4096, number))
     _stamp(base, rng)
 
 
