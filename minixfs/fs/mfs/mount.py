@@ -244,6 +244,7 @@ class MfsMount(DiskServer):
                     except Corrupt as error:
                         self.found_corruption(error)
             await volume.cache.flush()
+        volume.commits += 1
         if volume.usage_due:
             volume.usage_due = False
             volume.cache.fit_to_usage(*await volume.block_usage())

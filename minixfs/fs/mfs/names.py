@@ -2,8 +2,7 @@
 
 Every function here is the body of a modifying request. It checks first, in the order that decides which error a
 caller sees; then it brings everything that it needs into memory and in use; then it changes, which cannot fail or
-wait any more. Orders that matter for a crash: a new inode is in its block of the cache before a
-directory names it, a renamed file has its new name on the disk before it loses the old one.
+wait any more. What a crash must find in which order is in `unsettled`.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from minixfs.fs.mfs.directory import Directories
 from minixfs.fs.mfs.file import Files
 from minixfs.fs.mfs.inode import Inode, InodeTable
 from minixfs.fs.mfs.layout import FILE_TYPES, ROOT_INODE, SYMLINK_MAX
+from minixfs.fs.mfs.unsettled import Unsettled
 from minixfs.fs.mfs.volume import Volume
 
 DOTS = (b".", b"..")
@@ -61,6 +61,7 @@ class Names:
         self._directories = directories
         self._files = files
         self._keeper = keeper
+        self._unsettled = Unsettled(volume, keeper.commit)
 
     async def make_special(self, directory: int, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> None:
         if stat.S_IFMT(mode) not in FILE_TYPES - {stat.S_IFDIR, stat.S_IFLNK}:
@@ -84,7 +85,7 @@ class Names:
             first_block = await self._directories.start(inode, parent.num)
             inode.nlinks = 2
             with await self._directories.enter(parent, name, inode.num) as entry:
-                self._volume.cache.write_first(first_block, entry.buf.block)
+                self._unsettled.made(inode, first_block, entry.buf.block)
                 parent.nlinks += 1
         except BaseException:
             await self._discard(inode)
@@ -105,7 +106,9 @@ class Names:
             raise NotFound
         if inode.nlinks >= self._volume.superblock.variant.link_max:
             raise TooManyLinks
-        with await self._directories.enter(parent, name, inode.num):
+        await self._unsettled.fill(parent)
+        with await self._directories.enter(parent, name, inode.num) as entry:
+            self._unsettled.linked(inode, entry.buf.block)
             inode.nlinks += 1
             self._touch(inode)
 
@@ -118,6 +121,7 @@ class Names:
             if inode.mountpoint:
                 raise Busy
             with await self._directories.entry(parent, name) as entry:
+                await self._unsettled.unlink(inode, parent, entry.buf.block)
                 self._directories.remove(entry)
                 inode.nlinks -= 1
                 self._touch(inode)
@@ -132,6 +136,7 @@ class Names:
         try:
             await self._require_removable(inode)
             with await self._directories.entry(parent, name) as entry:
+                await self._unsettled.remove(inode)
                 self._directories.remove(entry)
                 inode.nlinks = 0
                 self._touch(inode)
@@ -283,22 +288,26 @@ class Names:
         new_name: bytes,
     ) -> None:
         """The change of a rename: the new name reaches the disk before the old one goes."""
-        directories, cache = self._directories, self._volume.cache
+        directories = self._directories
+        await self._unsettled.fill(new_parent)
         with ExitStack() as held:
             old = held.enter_context(await directories.entry(old_parent, old_name))
             new = None if target is None else held.enter_context(await directories.entry(new_parent, new_name))
             up = None
             if inode.is_directory and new_parent is not old_parent:
                 up = held.enter_context(await directories.entry(inode, b".."))
+            if target is not None and target.is_directory:
+                await self._unsettled.remove(target)
+            elif target is not None and new is not None:
+                await self._unsettled.unlink(target, new_parent, new.buf.block)
             new_block = await directories.block_for_new(new_parent) if new is None else new.buf.block
-            if new_block is not None and cache.must_precede(old.buf.block, new_block):
-                await self._keeper.commit()
+            await self._unsettled.move(new_block, old.buf.block)
             if new is None:
                 new = held.enter_context(await directories.enter(new_parent, new_name, inode.num))
             else:
                 directories.replace(new, inode.num)
             directories.remove(old)
-            cache.write_first(new.buf.block, old.buf.block)
+            self._unsettled.moved(new.buf.block, old_parent, old.buf.block)
             if up is not None:
                 directories.replace(up, new_parent.num)
                 _lose_subdirectory(old_parent)

@@ -46,6 +46,7 @@ class Volume:
     """Attributes: `superblock`, `cache`, `inode_map`, `zone_map`, `settings`, `clock` (seconds since the epoch).
 
     `commit` writes all changes; it is called for the sake of the frees that wait for it when nothing else is free.
+    `commits` counts those that succeeded.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Volume:
         self.cache = cache
         self.settings = settings
         self.clock = clock
+        self.commits = 0
         self._commit = commit
         self.block_size = superblock.block_size
         self.zone_size = superblock.zone_size

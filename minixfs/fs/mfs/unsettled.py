@@ -1,0 +1,83 @@
+"""Names that changed since the last commit: what must reach the disk before what.
+
+A crash must leave every file that was synced under one of its names. `Unsettled` remembers what a commit has still to
+bring to the disk, binds directory blocks to each other (`BlockCache.write_first`), and commits at once where no order
+of single block writes would do:
+
+* a file that moves gets its new name before it loses the old one; so does one that is linked and then unlinked;
+* a directory is not filled with what has a name elsewhere before it has a name of its own;
+* a directory is not removed before what was moved out of it has its new name.
+
+Each method is called just before the change that it speaks of, with the buffers of that change in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from minixfs.fs.mfs.inode import Inode
+from minixfs.fs.mfs.volume import Volume
+
+
+class Unsettled:
+    """What is remembered belongs to the commit number `_commit`; with the next one it is on the disk."""
+
+    def __init__(self, volume: Volume, commit: Callable[[], Awaitable[None]]) -> None:
+        self._volume = volume
+        self._commit_now = commit
+        self._commit = volume.commits
+        self._new_directories: set[int] = set()
+        self._left_directories: set[int] = set()
+        self._new_names: dict[int, set[int]] = {}
+
+    def made(self, directory: Inode, first_block: int, name_block: int) -> None:
+        """A directory is made: it has its dots before it has a name."""
+        self._refresh()
+        self._volume.cache.write_first(first_block, name_block)
+        self._new_directories.add(directory.num)
+
+    def linked(self, inode: Inode, block: int) -> None:
+        """A name is added in `block` to those that the inode has."""
+        self._refresh()
+        self._new_names.setdefault(inode.num, set()).add(block)
+
+    async def fill(self, directory: Inode) -> None:
+        """Something that has a name elsewhere gets one in `directory`."""
+        self._refresh()
+        if directory.num in self._new_directories:
+            await self._commit_now()
+
+    async def unlink(self, inode: Inode, directory: Inode, block: int) -> None:
+        """One of the inode's names goes, in `block` of `directory`."""
+        self._refresh()
+        if inode.nlinks > 1:
+            for first in self._new_names.get(inode.num, ()):
+                if self._volume.cache.must_precede(block, first):
+                    await self._commit_now()
+                    return
+            for first in self._new_names.get(inode.num, ()):
+                self.moved(first, directory, block)
+
+    async def remove(self, directory: Inode) -> None:
+        """The directory goes."""
+        self._refresh()
+        if directory.num in self._left_directories:
+            await self._commit_now()
+
+    async def move(self, new_block: int | None, old_block: int) -> None:
+        """A name goes from one block to another (None: a new one)."""
+        if new_block is not None and self._volume.cache.must_precede(old_block, new_block):
+            await self._commit_now()
+
+    def moved(self, new_block: int, old_directory: Inode, old_block: int) -> None:
+        """The name in `new_block` reaches the disk before that in `old_block` of `old_directory` goes."""
+        self._refresh()
+        self._volume.cache.write_first(new_block, old_block)
+        self._left_directories.add(old_directory.num)
+
+    def _refresh(self) -> None:
+        if self._commit != self._volume.commits:
+            self._commit = self._volume.commits
+            self._new_directories.clear()
+            self._left_directories.clear()
+            self._new_names.clear()
