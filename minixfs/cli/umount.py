@@ -30,7 +30,7 @@ def umount(directory: str, lazy: bool, quiet: bool) -> int:
     if lazy:
         unmount()
         return 0
-    final = wait_for_final(mounted.device, unmount)
+    final = wait_for_final(mounted.device, mounted.user, unmount)
     if final is None:
         raise UsageError(
             f"{directory}: unmounted, but the mount process did not say that the image is final; run minixfs fsck",

@@ -115,7 +115,7 @@ class Assembly:
             )
             dev = _FIRST_DEV + len(self.devices)
             server = MfsServer(device, dev, self.pages, settings)
-            label = os.path.basename(spec) + (f":{partition}" if partition else "")
+            label = spec + (f":{partition}" if partition else "")
             _, warnings = await self.vfs.mount(server, dev, label, on=on, path=path, read_only=read_only)
         except (BadSuperblock, Corrupt, DeviceError, Unsupported) as error:
             device.close()

@@ -7,6 +7,7 @@ image final, it is sent a `Final`, and the socket goes away. Only the same user 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -16,8 +17,6 @@ from contextlib import suppress
 
 import msgspec
 import trio
-
-from minixfs.errors import UsageError
 
 MAX_MESSAGE = 65536
 
@@ -34,37 +33,40 @@ class Final(msgspec.Struct, tag="final"):
 
 
 def runtime_directory() -> str:
-    """Where this user's sockets are. Created on demand, for this user alone."""
-    uid = os.geteuid()
-    base = os.environ.get("XDG_RUNTIME_DIR") or ("/run" if uid == 0 else f"/tmp/minixfs-{uid}")
-    path = os.path.join(base, "minixfs")
+    """Where this user's sockets are. Created on demand, for this user alone. Raises OSError if that cannot be."""
+    path = _candidates(os.geteuid())[0]
     os.makedirs(path, mode=0o700, exist_ok=True)
     status = os.stat(path)
-    if status.st_uid != uid or stat.S_IMODE(status.st_mode) & 0o077:
-        raise UsageError(f"{path} belongs to somebody else or is open to others; remove it")
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        raise PermissionError(errno.EPERM, "belongs to somebody else or is open to others", path)
     return path
 
 
-def socket_path(device: str) -> str:
-    """The socket of the mount with this device number ("major:minor")."""
-    return os.path.join(runtime_directory(), f"{device}.sock")
+def _candidates(uid: int) -> list[str]:
+    """Where the sockets of a user may be; for ourselves the first one is right."""
+    own = os.environ.get("XDG_RUNTIME_DIR") if uid == os.geteuid() else None
+    bases = [own, f"/run/user/{uid}", "/run" if uid == 0 else f"/tmp/minixfs-{uid}"]
+    if uid == os.geteuid() and not own:
+        bases.reverse()
+    return [os.path.join(base, "minixfs") for base in bases if base]
 
 
 class ControlServer:
-    """The mount's end. `finish` answers everybody who waits."""
+    """The mount's end. `finish` answers everybody who waits. `device` is "major:minor". Raises OSError."""
 
     def __init__(self, device: str) -> None:
-        self._path = socket_path(device)
+        self._path = os.path.join(runtime_directory(), f"{device}.sock")
         self._waiting: list[socket.socket] = []
 
-    async def serve(self) -> None:
-        """Accept clients until cancelled."""
+    async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Accept clients until cancelled. Raises OSError before it has started only."""
         with suppress(FileNotFoundError):
             os.unlink(self._path)
         with trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             await listener.bind(self._path)
             os.chmod(self._path, 0o600)
             listener.listen(8)
+            task_status.started()
             async with trio.open_nursery() as nursery:
                 while True:
                     client, _ = await listener.accept()
@@ -89,15 +91,13 @@ class ControlServer:
             os.unlink(self._path)
 
 
-def wait_for_final(device: str, unmount: Callable[[], None]) -> Final | None:
-    """Call `unmount` and wait until the mount says that its image is final.
+def wait_for_final(device: str, uid: int, unmount: Callable[[], None]) -> Final | None:
+    """Call `unmount` and wait until the mount, which belongs to user `uid`, says that its image is final.
 
     None if the mount has no control socket, or dies before it answers.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        try:
-            client.connect(socket_path(device))
-        except OSError:
+        if not any(_connects(client, os.path.join(path, f"{device}.sock")) for path in _candidates(uid)):
             unmount()
             return None
         client.sendall(msgspec.json.encode(Wait()) + b"\n")
@@ -109,3 +109,11 @@ def wait_for_final(device: str, unmount: Callable[[], None]) -> Final | None:
                 return None
             answer += part
     return msgspec.json.decode(answer, type=Final)
+
+
+def _connects(client: socket.socket, path: str) -> bool:
+    try:
+        client.connect(path)
+    except OSError:
+        return False
+    return True

@@ -21,12 +21,16 @@ _MNT_DETACH = 2
 
 @dataclass(frozen=True, slots=True)
 class KernelMount:
-    """One line of /proc/self/mountinfo. `device` is "major:minor", unique to the mount while it lives."""
+    """One line of /proc/self/mountinfo. `device` is "major:minor", unique to the mount while it lives.
+
+    `user` is who mounted it, where the file system says so (FUSE does), else root.
+    """
 
     device: str
     path: str
     fstype: str
     source: str
+    user: int = 0
 
 
 def _unescape(text: str) -> str:
@@ -39,8 +43,10 @@ def mounts() -> list[KernelMount]:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             before, _, after = line.partition(" - ")
-            fields, (fstype, source, *_) = before.split(), after.split()
-            found.append(KernelMount(fields[2], _unescape(fields[4]), fstype, _unescape(source)))
+            fields, (fstype, source, *words) = before.split(), after.split()
+            user = re.search(r"user_id=(\d+)", " ".join(words))
+            uid = int(user[1]) if user else 0
+            found.append(KernelMount(fields[2], _unescape(fields[4]), fstype, _unescape(source), uid))
     return found
 
 

@@ -155,8 +155,11 @@ async def _run(request: MountRequest, vfs: Vfs, warnings: list[str], ready: Read
         mounted = mountpoint.find(request.directory)
         if mounted is not None:
             mountpoint.raise_read_ahead(mounted.device)
-            control = ControlServer(mounted.device)
-            nursery.start_soon(control.serve)
+            try:
+                control = ControlServer(mounted.device)
+                await nursery.start(control.serve)
+            except OSError as problem:
+                log.warning("minixfs umount will not be able to wait for the image: no control socket (%s)", problem)
         ready(warnings)
     return control
 

@@ -163,3 +163,15 @@ def test_access_times(tmp_path: Path, words: str) -> None:
             file.read_bytes()
         moved = [file.stat().st_atime > old for file in (changed_before, changed_after)]
         assert moved == ([False, False] if words == "noatime" else [True, True])  # a day has passed in any case
+
+
+def test_a_mount_goes_without_a_control_socket(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc")
+    with Mount(image, allow=["no control socket"]) as mount:
+        assert "no control socket" in mount.log
+        (mount.path / "file").touch()
+        done = minixfs("umount", mount.path)
+        assert done.returncode == 32
+        assert "did not say that the image is final" in done.stderr
+        assert mount.wait() == 0
+    mounts.check_image(image)

@@ -37,6 +37,7 @@ def device_for_all() -> Iterator[None]:
         pytest.skip("no fusermount3")
     yield
     device.chmod(before)
+    shutil.rmtree(f"/tmp/minixfs-{MOUNTER.uid}", ignore_errors=True)  # where its control sockets were
 
 
 def try_as(user: User, call: Callable[..., object], *arguments: object) -> int:
@@ -82,6 +83,17 @@ def test_ordinary_users_go_into_the_background(tmp_path: Path, directory: Path) 
     assert start(os.listdir, directory, user=MOUNTER).result() == []
     done = minixfs("umount", directory, user=MOUNTER)
     assert done.returncode == 0, done.stderr
+    mounts.check_image(image)
+
+
+@pytest.mark.usefixtures("device_for_all")
+def test_root_unmounts_what_a_user_mounted(tmp_path: Path) -> None:
+    image = mounts.make_image(tmp_path / "image")
+    mounts.give(image, MOUNTER)
+    with Mount(image, user=MOUNTER) as mount:
+        gone = minixfs("umount", mount.path)
+        assert (gone.returncode, gone.stderr) == (0, "")
+        assert mount.wait() == 0
     mounts.check_image(image)
 
 
