@@ -160,6 +160,7 @@ async def _run(request: MountRequest, vfs: Vfs, warnings: list[str], ready: Read
                 await nursery.start(control.serve)
             except OSError as problem:
                 log.warning("minixfs umount will not be able to wait for the image: no control socket (%s)", problem)
+        log.info("mounted on %s", request.directory)
         ready(warnings)
     return control
 

@@ -46,6 +46,8 @@ COMMAND = (sys.executable, "-c", "from minixfs.cli.main import main; main()")
 """The `minixfs` command of this source tree."""
 SECONDS = 100  # that a mount process may live
 PATIENCE = 20.0  # seconds for a mount to answer, and for its process to end after an unmount
+POLL_MILLISECONDS = 5
+READY = "info: mounted on "
 TROUBLE = re.compile(r"warning: |error: |critical: |Traceback|internal error")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -78,6 +80,7 @@ class Mount:
         self.image = str(image)
         self.path = Path(tempfile.mkdtemp(prefix="minixfs-"))
         self.log_file = Path(f"{self.path}.log")
+        self.log_file.touch()
         self._words = ["check_locks", *words]
         self._arguments = arguments
         self._allow = [re.compile(pattern) for pattern in allow]
@@ -176,6 +179,7 @@ class Mount:
 
     def _start(self) -> None:
         line = [*COMMAND, "mount", "-f", "-o", ",".join(self._words), *self._arguments, self.image, str(self.path)]
+        mounts_before = self.log.count(READY)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 as_user(line, self._user),
@@ -186,7 +190,7 @@ class Mount:
                 env=environment(),
                 preexec_fn=self._protect,
             )
-        self._await_mount()
+        self._await_mount(mounts_before)
         start(os.stat, self.path, seconds=PATIENCE, user=self._user).result()
 
     def _protect(self) -> None:
@@ -194,23 +198,21 @@ class Mount:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         signal.alarm(self._seconds)
 
-    def _await_mount(self) -> None:
-        """Wait until the kernel has the mount; the kernel tells of every change of its table."""
+    def _await_mount(self, mounts_before: int) -> None:
+        """Wait until the mount process says that it is ready."""
         assert self._process is not None
         deadline = time.monotonic() + PATIENCE
-        with open("/proc/self/mountinfo", "rb") as table:
-            watch = os.pidfd_open(self.pid)
-            try:
-                poll = select.poll()
-                poll.register(table, select.POLLPRI)
-                poll.register(watch, select.POLLIN)
-                while not self.is_mounted:
-                    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                        raise TimeoutError(f"no mount within {PATIENCE} s: {self.log}")
-                    if self._process.poll() is not None:
-                        raise MountFailedError(self._process.returncode, self.log)
-            finally:
-                os.close(watch)
+        watch = os.pidfd_open(self.pid)
+        try:
+            poll = select.poll()
+            poll.register(watch, select.POLLIN)
+            while self.log.count(READY) == mounts_before:
+                if poll.poll(POLL_MILLISECONDS):
+                    raise MountFailedError(self._process.wait(), self.log)
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"no mount within {PATIENCE} s: {self.log}")
+        finally:
+            os.close(watch)
 
     def _clean_up(self) -> None:
         if self._process is not None and self._process.poll() is None:
