@@ -34,9 +34,15 @@ class Workers:
     def waiting(self) -> int:
         return len(self._queue)
 
+    def try_enter(self) -> bool:
+        """Take a slot if one is free."""
+        if not self.idle:
+            return False
+        self.idle -= 1
+        return True
+
     async def enter(self) -> None:
-        if self.idle:
-            self.idle -= 1
+        if self.try_enter():
             return
         event = self._runtime.event()
         self._queue.append(event)
@@ -76,7 +82,8 @@ class Call:
         self.checker = vfs.lock_checker
 
     async def __aenter__(self) -> Call:
-        await self.vfs.workers.enter()
+        if not self.vfs.workers.try_enter():
+            await self.vfs.workers.enter()
         return self
 
     async def __aexit__(

@@ -32,8 +32,8 @@ from minixfs.daemon.calls import link as names
 from minixfs.daemon.calls import open as opening
 from minixfs.daemon.calls import protect, readwrite
 from minixfs.daemon.calls import stat as attributes
-from minixfs.daemon.objects import Filp, Vnode, dup
-from minixfs.daemon.path import ByName, ByNode, Held
+from minixfs.daemon.objects import Filp, Vmnt, Vnode, dup
+from minixfs.daemon.path import ByName, ByNode
 from minixfs.daemon.tll import Mode
 from minixfs.daemon.vfs import Vfs
 from minixfs.errors import FileTooBig, IdOverflow, MinixFsError, NotFound, PosixError
@@ -43,7 +43,7 @@ from minixfs.hw.blockdev.device import Buffer
 log = logging.getLogger(__name__)
 
 CACHE_SECONDS = 86400.0
-READDIR_BATCH = 32
+READDIR_BATCH, READDIR_BATCH_MIN = 32, 8
 SET_ID = stat.S_ISUID | stat.S_ISGID
 
 P = ParamSpec("P")
@@ -102,6 +102,7 @@ class FuseFace(pyfuse3.Operations):
         self._files: dict[int, Filp] = {}
         self._of_root: set[int] = set()  # handles that root opened for writing
         self._next_handle = 1
+        self._readdir_batch = READDIR_BATCH
         self._absent = EntryAttributes()
         self._absent.st_ino = pyfuse3.InodeT(0)
         self._entry_seconds = CACHE_SECONDS if view.cache_names else 0.0
@@ -114,10 +115,11 @@ class FuseFace(pyfuse3.Operations):
             async with self._vfs.call() as call:
                 await opening.close(call, filp)
         self._files.clear()
-        for key in list(self._lookups):
-            await self._vfs.vnodes.put(self._node(key))
+        for key in self._lookups:
+            self._vfs.vnodes.release(self._node(key))
         self._lookups.clear()
-        await self._vfs.vnodes.put(self._root)
+        self._vfs.vnodes.release(self._root)
+        await self._vfs.vnodes.settle()
 
     # ---- nodes ------------------------------------------------------------------------------------------------
 
@@ -128,10 +130,10 @@ class FuseFace(pyfuse3.Operations):
             try:
                 async with ByNode(directory).object(call, Mode.READ, Mode.READ) as held:
                     node = await directory.fs.lookup_entry(directory.ino, name)
-                    vnode = await self._adopt(held, node)
+                    vnode = self._adopt(held.vmnt, node)
             except NotFound:
                 return self._absent
-            return await self._entry(call, vnode)
+            return await self._entry(vnode)
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         for key, count in inode_list:
@@ -140,10 +142,8 @@ class FuseFace(pyfuse3.Operations):
                 self._lookups[key] = left
             elif key in self._lookups:
                 del self._lookups[key]
-                try:
-                    await self._vfs.vnodes.put(self._node(key))
-                except MinixFsError as error:
-                    log.error("releasing inode %d: %s", key, error)
+                self._vfs.vnodes.release(self._node(key))
+        await self._vfs.vnodes.settle()
 
     @_request
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
@@ -200,28 +200,28 @@ class FuseFace(pyfuse3.Operations):
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
             await opening.mknod(call, place, mode, _device_from_host(rdev))
-            return await self._entry_at(call, place)
+            return await self._entry_at(place)
 
     @_request
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
             await opening.mkdir(call, place, mode)
-            return await self._entry_at(call, place)
+            return await self._entry_at(place)
 
     @_request
     async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
             await names.symlink(call, target, place)
-            return await self._entry_at(call, place)
+            return await self._entry_at(place)
 
     @_request
     async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
         vnode = self._node(inode)
         async with self._vfs.call() as call:
             await names.link(call, ByNode(vnode), ByName(self._node(new_parent_inode), new_name))
-            return await self._entry(call, dup(vnode))
+            return await self._entry(dup(vnode))
 
     @_request
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
@@ -262,7 +262,7 @@ class FuseFace(pyfuse3.Operations):
     ) -> tuple[FileInfo, EntryAttributes]:
         async with self._call_of(ctx) as call:
             filp = await opening.create(call, ByName(self._node(parent_inode), name), flags, mode)
-            entry = await self._entry(call, dup(filp.vnode))
+            entry = await self._entry(dup(filp.vnode))
             return self._opened(filp, ctx), entry
 
     @_request
@@ -328,7 +328,7 @@ class FuseFace(pyfuse3.Operations):
         position = start_id
         async with self._vfs.call() as call:
             while True:
-                entries = await readwrite.getdents(call, filp, position, READDIR_BATCH)
+                entries = await readwrite.getdents(call, filp, position, self._readdir_batch)
                 if not entries or not await self._reply_entries(call, filp.vnode, entries, token):
                     return
                 position = entries[-1].next
@@ -344,19 +344,22 @@ class FuseFace(pyfuse3.Operations):
     ) -> bool:
         """Add entries to the kernel's buffer; False when it is full. What did not fit is put back."""
         found = await directory.fs.getnodes(entries)
-        room = True
+        room, fitted = True, 0
         for entry, pair in zip(entries, found, strict=True):
             if pair is None:
                 continue
             node, status = pair
-            vnode = await self._adopt(Held(directory, directory.vmnt), node)
+            vnode = self._adopt(directory.vmnt, node)
             if vnode.vmnt is not directory.vmnt:
                 status = await vnode.fs.stat(vnode.ino)
             room = room and pyfuse3.readdir_reply(token, entry.name, self._attributes(vnode.key, status), entry.next)
+            fitted += room
             if room and entry.name not in (b".", b".."):
                 self._remember(vnode)
             else:
-                await self._vfs.vnodes.put(vnode)
+                self._vfs.vnodes.release(vnode)
+        if not room:
+            self._readdir_batch = max(fitted, READDIR_BATCH_MIN)  # a batch that just fits wastes no look-ups
         return room
 
     # ---- what these kernel requests are not for ----------------------------------------------------------------
@@ -386,27 +389,27 @@ class FuseFace(pyfuse3.Operations):
         owner = SUPER_USER if self._view.fakeroot else Credentials(ctx.uid, ctx.gid)
         return self._vfs.call(owner=owner)
 
-    async def _adopt(self, held: Held, node: Node) -> Vnode:
+    def _adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
         """The vnode of a node that was just looked up, or the root of what is mounted on it."""
-        vnode = await self._vfs.vnodes.adopt(held.vmnt, node)
+        vnode = self._vfs.vnodes.adopt(vmnt, node)
         if len(self._vfs.mounts) > 1:
-            below = self._vfs.mounted_on(held.vmnt, node.ino)
+            below = self._vfs.mounted_on(vmnt, node.ino)
             if below is not None:
-                await self._vfs.vnodes.put(vnode)
+                self._vfs.vnodes.release(vnode)
                 return dup(below.root)
         return vnode
 
-    async def _entry_at(self, call: Call, place: ByName) -> EntryAttributes:
+    async def _entry_at(self, place: ByName) -> EntryAttributes:
         """The reply for an object that was just made."""
         node = await place.directory.fs.lookup_entry(place.directory.ino, place.name)
-        return await self._entry(call, await self._vfs.vnodes.adopt(place.directory.vmnt, node))
+        return await self._entry(self._vfs.vnodes.adopt(place.directory.vmnt, node))
 
-    async def _entry(self, call: Call, vnode: Vnode) -> EntryAttributes:
+    async def _entry(self, vnode: Vnode) -> EntryAttributes:
         """The reply that tells the kernel of a node. Takes over one reference."""
         try:
-            entry = self._attributes(vnode.key, await attributes.stat(call, ByNode(vnode)))
+            entry = self._attributes(vnode.key, await vnode.fs.stat(vnode.ino))
         except BaseException:
-            await self._vfs.vnodes.put(vnode)
+            self._vfs.vnodes.release(vnode)
             raise
         self._remember(vnode)
         return entry

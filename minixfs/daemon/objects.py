@@ -106,7 +106,7 @@ class VnodeTable:
     def on_mount(self, vmnt: Vmnt) -> list[Vnode]:
         return [vnode for vnode in self._vnodes.values() if vnode.vmnt is vmnt]
 
-    async def adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
+    def adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
         """The vnode for a node that a file server just gave us with one reference; one more use of it."""
         vnode = self._vnodes.get(vmnt.key | node.ino)
         if vnode is None:
@@ -149,11 +149,6 @@ class VnodeTable:
                 await fs.putnode(ino, count)
             except MinixFsError as error:
                 log.error("releasing inode %d: %s", ino, error)
-
-    async def put(self, vnode: Vnode) -> None:
-        """End one use outside a call, and settle."""
-        self.release(vnode)
-        await self.settle()
 
     def forget(self, vmnt: Vmnt) -> None:
         """Drop everything of a mount whose file server is gone."""

@@ -203,7 +203,7 @@ class _Walk:
                 await self._lock(vmnt)
                 found = await vmnt.fs.lookup(vnode.ino, self._root_in(vmnt), rest, credentials, follow=follow)
                 if isinstance(found, Node):
-                    return await self._vnodes.adopt(vmnt, found)
+                    return self._vnodes.adopt(vmnt, found)
                 symlinks += found.symlinks
                 if symlinks > SYMLOOP_MAX:
                     raise TooManySymlinks

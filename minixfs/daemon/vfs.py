@@ -119,7 +119,7 @@ class Vfs:
         """Have the server read its superblock; returns its warnings."""
         answer = await vmnt.fs.readsuper(read_only=read_only, is_root=vmnt.mounted_on is None)
         try:
-            vmnt.root = await self.vnodes.adopt(vmnt, answer.root)
+            vmnt.root = self.vnodes.adopt(vmnt, answer.root)
             vmnt.read_only = answer.read_only
             vmnt.has_peek = await self._probe_peek(vmnt)
         except BaseException:

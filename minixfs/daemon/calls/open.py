@@ -57,7 +57,7 @@ async def close(call: Call, filp: Filp) -> None:
 async def lookup_in(call: Call, held: Held) -> Vnode:
     """The object behind a held parent's name, referenced and not locked; links are not followed."""
     node = await held.vnode.fs.lookup_entry(held.vnode.ino, held.name)
-    return await call.vfs.vnodes.adopt(held.vmnt, node)
+    return call.vfs.vnodes.adopt(held.vmnt, node)
 
 
 async def mknod(call: Call, place: Place, mode: int, rdev: int) -> None:
@@ -93,7 +93,7 @@ async def _create_in(call: Call, held: Held, mode: int) -> Vnode:
     finally:
         vmnt.lock.downgrade(call)
     node.rdev = None  # whatever a server answers: a new regular file denotes no device
-    return await call.vfs.vnodes.adopt(vmnt, node)
+    return call.vfs.vnodes.adopt(vmnt, node)
 
 
 def _require_directory(call: Call, directory: Vnode) -> None:
