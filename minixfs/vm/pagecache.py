@@ -22,6 +22,7 @@ its own reference).
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minixfs.vm.pool import PAGE_SIZE, PagePool
@@ -51,6 +52,12 @@ class _Block:
         self.pages = pages
         self.file: FileKey | None = None
 
+    def inner(self) -> Sequence[DeviceKey]:
+        """The device keys of the pages after the first."""
+        if self.pages == 1:
+            return ()
+        return [(self.key[0], self.key[1] + page * PAGE_SIZE) for page in range(1, self.pages)]
+
 
 class PageCache:
     def __init__(self, pool: PagePool) -> None:
@@ -73,11 +80,12 @@ class PageCache:
         block = self._blocks.get(key)
         if block is None or block.frame != frame or block.pages != pages:
             self.pool.retain(frame, pages)
-            keys = _pages_from(key, pages)
-            for page_key in keys:
+            self.forget(key)
+            block = _Block(key, frame, pages)
+            for page_key in block.inner():
                 self.forget(page_key)
-            block = self._blocks[key] = _Block(key, frame, pages)
-            self._inner.update((page_key, block) for page_key in keys[1:])
+                self._inner[page_key] = block
+            self._blocks[key] = block
             self.cached_pages += pages
         else:
             self._blocks.move_to_end(key)
@@ -168,7 +176,7 @@ class PageCache:
     def _remove(self, block: _Block) -> None:
         self._break(block)
         del self._blocks[block.key]
-        for page_key in _pages_from(block.key, block.pages)[1:]:
+        for page_key in block.inner():
             del self._inner[page_key]
         self.cached_pages -= block.pages
         self.pool.release(block.frame, block.pages)
@@ -180,7 +188,7 @@ class PageCache:
         for key, block in self._blocks.items():
             assert block.key == key
             assert all(self.pool.users(block.frame + page) >= 1 for page in range(block.pages))
-            for page_key in _pages_from(key, block.pages)[1:]:
+            for page_key in block.inner():
                 assert self._inner[page_key] is block
                 assert page_key not in self._blocks
         assert len(self._inner) == self.cached_pages - len(self._blocks)
@@ -188,8 +196,3 @@ class PageCache:
             assert block.file is not None
             assert self._blocks[block.key] is block
             assert block.file[:2] == file_key[:2]
-
-
-def _pages_from(key: DeviceKey, pages: int) -> list[DeviceKey]:
-    """The device keys of a block's pages."""
-    return [key] if pages == 1 else [(key[0], key[1] + page * PAGE_SIZE) for page in range(pages)]

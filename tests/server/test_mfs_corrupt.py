@@ -298,7 +298,7 @@ def damage(name: str, rng: random.Random, times: int) -> None:
         for _ in range(rng.randrange(12)):
             image[table + rng.randrange(8 * superblock.variant.inode.size)] = rng.choice([0, 1, 0xFF, 0x80])
         try:
-            fs = Served(RamDisk(image), Settings(errors=rng.choice(["continue", "remount-ro"])))
+            fs = Served(RamDisk(image), Settings(errors=rng.choice(["continue", "remount-ro"])), pool_pages=400)
         except MinixFsError:
             refused += 1
             continue

@@ -182,6 +182,10 @@ class BlockCache:
         """Whether any of `blocks` is cached here or, behind us, with VM."""
         return not (self._bufs.keys().isdisjoint(blocks) and self._spilled.isdisjoint(blocks))
 
+    def at_hand(self, block: int) -> bool:
+        """Whether `get` needs no device for it."""
+        return block in self._bufs or self._with_vm(block)
+
     # ---- changing --------------------------------------------------------------------------------------------------
 
     def mark_dirty(self, buf: Buf, order: int) -> None:
@@ -251,7 +255,7 @@ class BlockCache:
         for block, ino, file_offset in sorted(wanted)[: max(0, longest)]:
             if fresh and block != fresh[-1].block + 1:
                 break
-            if block in self._bufs or block in self._loading or self._with_vm(block):
+            if block in self._loading or self.at_hand(block):
                 break
             buf = self._allocate(block)
             if buf is None:

@@ -98,7 +98,7 @@ class Files:
                 if self._direct and not self._cache.holds_any(range(block, block + 1)):
                     await self._read_direct(start, target)
                     continue
-                if not self._direct:
+                if not self._direct and not self._cache.at_hand(block):
                     await self._read_ahead(inode, file_offset, last - block + 1)
                 buf = await self._cache.get(block, inode.num, file_offset)
             within = start - block * block_size
