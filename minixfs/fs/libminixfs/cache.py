@@ -242,7 +242,10 @@ class BlockCache:
 
     async def flush(self) -> int:
         """Write every dirty buffer, in order; return how many. On DeviceError what is unwritten stays dirty."""
-        return await self._write(list(self.dirty.values()))
+        count = await self._write(list(self.dirty.values()))
+        for block in self._first.keys() - self.dirty.keys():
+            del self._first[block]  # bound before its change was made; what had to come first is on the disk now
+        return count
 
     async def prefetch(self, wanted: Sequence[tuple[int, int, int]]) -> None:
         """Bring (block, ino, file offset) triples into the cache: the first run of consecutive blocks among them.
@@ -425,11 +428,13 @@ class BlockCache:
             return ordered
         present = {buf.block: buf for buf in ordered}
         placed: dict[int, Buf] = {}
+        entered: set[int] = set()  # a block that is entered and not placed waits further down the stack
         for buf in ordered:
             stack = [buf.block]
             while stack:
                 block = stack.pop()
-                before = [first for first in self._first.get(block, ()) if first in present and first not in placed]
+                entered.add(block)
+                before = [first for first in self._first.get(block, ()) if first in present and first not in entered]
                 if before:
                     stack += [block, *sorted(before, reverse=True)]
                 else:

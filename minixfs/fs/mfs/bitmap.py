@@ -91,8 +91,10 @@ class Bitmap:
     async def apply_frees(self) -> list[tuple[int, int]]:
         """Clear all pending bits; return the runs that are now free. Their map blocks are dirty.
 
-        On DeviceError what was not cleared stays pending; a run that was free already (Corrupt) is dropped.
+        On DeviceError what was not cleared stays pending; a run of which something was free already (Corrupt) is
+        dropped: only a checker can tell what of it is in use.
         """
+        self._merge_pending()
         done: list[tuple[int, int]] = []
         while self.pending:
             run = self.pending.pop()
@@ -103,6 +105,16 @@ class Bitmap:
                 raise
             done.append(run)
         return done
+
+    def _merge_pending(self) -> None:
+        """Join pending runs that lie side by side in one map block: files deleted together are often neighbours."""
+        merged: list[tuple[int, int]] = []
+        for bit, count in sorted(self.pending):
+            if merged and bit == sum(merged[-1]) and bit % self._bits_per_block:
+                merged[-1] = (merged[-1][0], merged[-1][1] + count)
+            else:
+                merged.append((bit, count))
+        self.pending = merged
 
     async def _clear(self, bit: int, count: int) -> None:
         while count:

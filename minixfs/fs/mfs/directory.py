@@ -183,11 +183,14 @@ class Directories:
 
     async def start(self, directory: Inode, parent: int) -> int:
         """Give a new directory its block with ``.`` and ``..``; return the block's number. Raises NoSpace."""
-        self._indexes[directory.num] = _Index()
-        with await self.enter(directory, b".", directory.num):
-            pass
-        with await self.enter(directory, b"..", parent) as entry:
-            return entry.buf.block
+        with await self._grow(directory, 0) as buf:
+            self._write(buf, 0, directory.num, b".")
+            self._write(buf, 1, parent, b"..")
+            directory.size = 2 * self._entry.size
+            self._indexes[directory.num] = _Index({b".": directory.num, b"..": 1 << 32 | parent}, end=2)
+            self._indexed += 2
+            self._changed(directory)
+            return buf.block
 
     def drop_index(self, number: int) -> None:
         """Forget what is known of a directory that is going away."""

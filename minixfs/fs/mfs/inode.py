@@ -212,11 +212,14 @@ class InodeTable:
 
     async def erase_released(self) -> None:
         """Zero the records of freed inodes in the cache."""
+        size = self._struct.size
+        self._released.sort()
         while self._released:
-            with await self._block(self._released[-1]) as buf:
-                number = self._released.pop()
-                offset = self._offset(number)
-                buf.data[offset : offset + self._struct.size] = bytes(self._struct.size)
+            first = self._released[-1] - (self._released[-1] - 1) % self._per_block
+            with await self._block(first) as buf:
+                while self._released and self._released[-1] >= first:
+                    offset = self._offset(self._released.pop())
+                    buf.data[offset : offset + size] = bytes(size)
                 self._volume.cache.mark_dirty(buf, Order.INODE)
 
     def _enter(self, inode: Inode) -> Inode:

@@ -124,6 +124,8 @@ class ZoneMap:
         """Free the zones [first, end) of the file and every indirect block that becomes empty."""
         if first >= end:
             return
+        if not any(inode.zones):
+            return
         if any(inode.zones[DIRECT_ZONES + 1 :]):
             await self.count(inode)  # refuses trees that lead in circles before anything is freed
         base = DIRECT_ZONES + sum(self._spans[1:])
