@@ -147,9 +147,7 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
-        vnode = self._node(inode)
-        async with self._vfs.call() as call:
-            return self._attributes(vnode.key, await attributes.stat(call, ByNode(vnode)))
+        return await self._status(self._node(inode))
 
     @_request
     async def setattr(
@@ -175,7 +173,7 @@ class FuseFace(pyfuse3.Operations):
                     attr.st_mtime_ns if fields.update_mtime else TimeUpdate.OMIT,
                     attr.st_ctime_ns if fields.update_ctime else TimeUpdate.NOW,
                 )
-            return self._attributes(place.vnode.key, await attributes.stat(call, place))
+        return await self._status(place.vnode)
 
     @_request
     async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
@@ -407,12 +405,16 @@ class FuseFace(pyfuse3.Operations):
     async def _entry(self, vnode: Vnode) -> EntryAttributes:
         """The reply that tells the kernel of a node. Takes over one reference."""
         try:
-            entry = self._attributes(vnode.key, await vnode.fs.stat(vnode.ino))
+            entry = await self._status(vnode)
         except BaseException:
             self._vfs.vnodes.release(vnode)
             raise
         self._remember(vnode)
         return entry
+
+    async def _status(self, vnode: Vnode) -> EntryAttributes:
+        """The attributes of a node that the kernel or we refer to. One request of the server: it needs no lock."""
+        return self._attributes(vnode.key, await vnode.fs.stat(vnode.ino))
 
     def _remember(self, vnode: Vnode) -> None:
         """The kernel was told of the node once more. The reference that comes with it is kept only the first time."""

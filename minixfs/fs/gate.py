@@ -24,8 +24,7 @@ class Gate:
         self._queue: deque[tuple[Event, bool]] = deque()
 
     async def enter(self, modifier: bool) -> None:
-        if not self._queue and not self._modifier and not (modifier and self._readers):
-            self._admit(modifier)
+        if self.try_modify() if modifier else self.try_read():
             return
         ticket = (self._runtime.event(), modifier)
         self._queue.append(ticket)
@@ -38,6 +37,13 @@ class Gate:
             else:  # admitted and cancelled at once
                 self.leave(modifier)
             raise
+
+    def try_read(self) -> bool:
+        """Enter as a reader if no modifier is inside and nobody waits."""
+        if self._queue or self._modifier:
+            return False
+        self._readers += 1
+        return True
 
     def try_modify(self) -> bool:
         """Enter as the modifier if nobody is inside or waits."""

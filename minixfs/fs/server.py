@@ -66,7 +66,8 @@ def reader(method: Request[S, P, R]) -> Admitted[S, P, R]:
 
     @functools.wraps(method)
     async def request(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        await self.gate.enter(False)
+        if not self.gate.try_read():
+            await self.gate.enter(False)
         try:
             return await method(self, *args, **kwargs)
         except Corrupt as error:
@@ -83,7 +84,8 @@ def modifier(method: Request[S, P, R]) -> Admitted[S, P, R]:
 
     @functools.wraps(method)
     async def request(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        await self.gate.enter(True)
+        if not self.gate.try_modify():
+            await self.gate.enter(True)
         try:
             if self.read_only:
                 raise ReadOnly
