@@ -20,7 +20,8 @@ from tests.support.tree import Snapshot
 
 SEED = 19870101
 SIZE = 12 << 20  # of a volume, bytes
-BIG = 8 << 20  # reach of sparse files: double indirect blocks everywhere
+BIG = 1 << 20  # reach of sparse files: double indirect blocks, with 1K blocks
+BIGGER = 8 << 20  # the same with larger blocks
 HUGE = 70 << 20  # triple indirect blocks, with 1K blocks; Linux's mkfs allows them
 UID_MAX = 65535
 
@@ -45,8 +46,8 @@ OURS = [
     Volume(2, 14),
     Volume(2, 30),
     Volume(3, 60),
-    Volume(3, 60, 2048),
-    Volume(3, 60, 4096),
+    Volume(3, 60, 2048, BIGGER),
+    Volume(3, 60, 4096, BIGGER),
 ]
 LINUX = [
     Volume(1, 14),
