@@ -21,7 +21,6 @@ import logging
 import os
 import stat
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pyfuse3
@@ -36,35 +35,18 @@ from minixfs.daemon.objects import Filp, Vmnt, Vnode, dup
 from minixfs.daemon.path import ByName, ByNode
 from minixfs.daemon.tll import Mode
 from minixfs.daemon.vfs import Vfs
-from minixfs.errors import FileTooBig, IdOverflow, MinixFsError, NotFound, PosixError
-from minixfs.fs.protocol import SUPER_USER, Credentials, DirEntry, Node, Stat, TimeUpdate
+from minixfs.daemon.view import View, device_from_host
+from minixfs.errors import FileTooBig, MinixFsError, NotFound, PosixError
+from minixfs.fs.protocol import SUPER_USER, Credentials, DirEntry, Node, TimeUpdate
 from minixfs.hw.blockdev.device import Buffer
 
 log = logging.getLogger(__name__)
 
-CACHE_SECONDS = 86400.0
 READDIR_BATCH, READDIR_BATCH_MIN = 32, 8
 SET_ID = stat.S_ISUID | stat.S_ISGID
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How the mount shows what is on the volume. None shows it as it is.
-
-    `uid`, `gid`: every object belongs to them. `umask`: these permission bits are taken away. `fakeroot`: the user of
-    the mount may do everything, and what is made belongs to root. `cache_names`: the kernel may remember names, since
-    each object in a directory has one only.
-    """
-
-    uid: int | None = None
-    gid: int | None = None
-    umask: int | None = None
-    fakeroot: bool = False
-    writeback: bool = True
-    cache_names: bool = True
 
 
 def _request(
@@ -103,10 +85,7 @@ class FuseFace(pyfuse3.Operations):
         self._of_root: set[int] = set()  # handles that root opened for writing
         self._next_handle = 1
         self._readdir_batch = READDIR_BATCH
-        self._absent = EntryAttributes()
-        self._absent.st_ino = pyfuse3.InodeT(0)
-        self._entry_seconds = CACHE_SECONDS if view.cache_names else 0.0
-        self._absent.entry_timeout = self._entry_seconds
+        self._absent = view.absence()
         self._root = dup(vfs.root.root)
 
     async def close(self) -> None:
@@ -197,7 +176,7 @@ class FuseFace(pyfuse3.Operations):
     async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
-            await opening.mknod(call, place, mode, _device_from_host(rdev))
+            await opening.mknod(call, place, mode, device_from_host(rdev))
             return await self._entry_at(place)
 
     @_request
@@ -350,7 +329,9 @@ class FuseFace(pyfuse3.Operations):
             vnode = self._adopt(directory.vmnt, node)
             if vnode.vmnt is not directory.vmnt:
                 status = await vnode.fs.stat(vnode.ino)
-            room = room and pyfuse3.readdir_reply(token, entry.name, self._attributes(vnode.key, status), entry.next)
+            room = room and pyfuse3.readdir_reply(
+                token, entry.name, self._view.attributes(vnode.key, status), entry.next
+            )
             fitted += room
             if room and entry.name not in (b".", b".."):
                 self._remember(vnode)
@@ -414,7 +395,7 @@ class FuseFace(pyfuse3.Operations):
 
     async def _status(self, vnode: Vnode) -> EntryAttributes:
         """The attributes of a node that the kernel or we refer to. One request of the server: it needs no lock."""
-        return self._attributes(vnode.key, await vnode.fs.stat(vnode.ino))
+        return self._view.attributes(vnode.key, await vnode.fs.stat(vnode.ino))
 
     def _remember(self, vnode: Vnode) -> None:
         """The kernel was told of the node once more. The reference that comes with it is kept only the first time."""
@@ -424,30 +405,6 @@ class FuseFace(pyfuse3.Operations):
         else:
             self._lookups[vnode.key] = count + 1
             vnode.ref_count -= 1
-
-    def _attributes(self, key: int, status: Stat) -> EntryAttributes:
-        view = self._view
-        entry = EntryAttributes()
-        entry.st_ino = pyfuse3.InodeT(key)
-        entry.generation = 0
-        entry.entry_timeout = self._entry_seconds
-        entry.attr_timeout = CACHE_SECONDS
-        mode = status.mode
-        if view.umask is not None:
-            mode &= ~view.umask
-        entry.st_mode = pyfuse3.ModeT(mode)
-        entry.st_nlink = status.nlink
-        entry.st_uid = status.uid if view.uid is None else view.uid
-        entry.st_gid = status.gid if view.gid is None else view.gid
-        if status.rdev:
-            entry.st_rdev = os.makedev(status.rdev >> 8, status.rdev & 0xFF)
-        entry.st_size = status.size
-        entry.st_blksize = status.blksize
-        entry.st_blocks = status.blocks
-        entry.st_atime_ns = status.atime
-        entry.st_mtime_ns = status.mtime
-        entry.st_ctime_ns = status.ctime
-        return entry
 
     def _opened(self, filp: Filp, ctx: RequestContext) -> FileInfo:
         """The reply to an open. Set-id files are not cached: the first write must reach us, as it clears the bits."""
@@ -493,11 +450,3 @@ async def _write_what_fits(call: Call, filp: Filp, offset: int, data: bytes) -> 
     if not done:
         raise FileTooBig
     return done
-
-
-def _device_from_host(rdev: int) -> int:
-    """Linux's device number as major << 8 | minor. IdOverflow if a part needs more than 8 bits."""
-    major, minor = os.major(rdev), os.minor(rdev)
-    if major > 0xFF or minor > 0xFF:
-        raise IdOverflow
-    return major << 8 | minor

@@ -21,10 +21,11 @@ from minixfs.daemon import descriptor_wait, mountpoint
 from minixfs.daemon.assemble import Assembly
 from minixfs.daemon.call import LockChecker
 from minixfs.daemon.control import ControlServer, Final
-from minixfs.daemon.fuse import FuseFace, View
+from minixfs.daemon.fuse import FuseFace
 from minixfs.daemon.options import MountOptions
 from minixfs.daemon.runtime import TrioRuntime
 from minixfs.daemon.vfs import Limits, Vfs
+from minixfs.daemon.view import View
 from minixfs.errors import MinixFsError, UsageError
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,9 @@ from trio.testing import wait_all_tasks_blocked
 import minixfs.fs.mfs
 from minixfs.errors import DeviceError, NoSpace
 from minixfs.fs.libminixfs import heuristic
-from minixfs.fs.libminixfs.cache import BlockCache, Buf, Order
+from minixfs.fs.libminixfs.buffer import Buf
+from minixfs.fs.libminixfs.cache import BlockCache
+from minixfs.fs.libminixfs.write_order import Order
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.fault import FaultDevice
 from minixfs.hw.blockdev.ramdisk import RamDisk
@@ -170,15 +172,15 @@ def test_constraints_among_directory_blocks_are_kept() -> None:
     cache = cache_on(recorder, buffers=30)
     for block in (1, 3, 5, 7, 9):
         change(cache, block, 1, Order.DIRECTORY)
-    cache.write_first(9, 3)
-    cache.write_first(3, 1)
-    cache.write_first(5, 5)
-    assert cache.must_precede(9, 1)
-    assert not cache.must_precede(1, 9)
-    assert not cache.must_precede(5, 5)
+    cache.write_order.bind(9, 3)
+    cache.write_order.bind(3, 1)
+    cache.write_order.bind(5, 5)
+    assert cache.write_order.binds(9, 1)
+    assert not cache.write_order.binds(1, 9)
+    assert not cache.write_order.binds(5, 5)
     run(cache.flush())
     assert [entry.offset // 4096 for entry in recorder.log if isinstance(entry, Write)] == [9, 3, 1, 5, 7]
-    assert not cache.must_precede(9, 1), "what is on the disk constrains nothing"
+    assert not cache.write_order.binds(9, 1), "what is on the disk constrains nothing"
 
 
 def test_constraints_keep_random_orders(rng: random.Random) -> None:
@@ -189,8 +191,8 @@ def test_constraints_keep_random_orders(rng: random.Random) -> None:
         change(cache, block, 1, Order.DIRECTORY)
     for _ in range(300):
         first, then = rng.sample(range(0, 120, 2), 2)
-        if not cache.must_precede(then, first):
-            cache.write_first(first, then)
+        if not cache.write_order.binds(then, first):
+            cache.write_order.bind(first, then)
             pairs.append((first, then))
     run(cache.flush())
     place = {entry.offset // 1024: index for index, entry in enumerate(recorder.log) if isinstance(entry, Write)}

@@ -8,12 +8,8 @@ caller overwrites everything) and `prefetch` its PREFETCH with the scattered rea
 between get and put and stays where it is; the file server touches nothing of it but `data`, through `mark_dirty` for
 changes. Nothing is written at put time: dirty buffers wait for `flush`.
 
-Write order. Every dirty buffer has an `Order`, and `flush` writes in that order, sorted and in long runs inside
-each class, so that a crash between any two device writes leaves an image that a checker repairs without losing a
-synced file: data, bitmaps, indirect blocks from the leaves up, inodes, directories. Among directory blocks
-`write_first` adds single constraints (a renamed file must appear under its new name before the old one goes, a new
-directory must have its dots before it has a name).
-A miss that finds nothing but dirty buffers writes data and bitmaps, which may reach the disk at any time; the rest
+Every dirty buffer has a class, and `flush` writes class by class, sorted and in long runs (see `write_order`). A miss
+that finds nothing but dirty buffers writes data and bitmaps, which may reach the disk at any time; the rest
 waits for `flush`, and the cache grows until then.
 
 Life of a buffer: absent -> loading (nobody else sees it; `_loading` makes a second reader wait) -> in use <-> idle.
@@ -29,12 +25,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from types import TracebackType
 
 from minixfs.errors import DeviceError, NoSpace
 from minixfs.fs.libminixfs import heuristic
+from minixfs.fs.libminixfs.buffer import Buf, CacheStatistics
+from minixfs.fs.libminixfs.write_order import Order, WriteOrder
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.runtime import Event
 from minixfs.vm.pagecache import PageCache
@@ -44,58 +39,6 @@ MAX_RUN_PAGES = 64
 """Longest vector that one device request may carry (NR_IOREQS), in pages."""
 PREFETCH_SPARE = 4
 """Buffers that read-ahead leaves to others."""
-
-
-class Order(IntEnum):
-    """When a dirty buffer may reach the disk, first to last."""
-
-    DATA = 0
-    MAP = 1
-    INDIRECT = 2
-    """Pointers to data; `INDIRECT + 1` and `+ 2` are the second and third level."""
-    INODE = 5
-    DIRECTORY = 6
-
-
-class Buf:
-    """One cached block. `data` is the block; `block` its number; the rest belongs to the cache."""
-
-    __slots__ = ("block", "count", "data", "file_offset", "frame", "ino", "order", "owner", "register")
-
-    def __init__(self, owner: BlockCache, block: int, frame: int, data: memoryview) -> None:
-        self.owner = owner
-        self.block = block
-        self.frame = frame
-        self.data = data
-        self.count = 1
-        self.order: int | None = None
-        self.ino = 0
-        self.file_offset = 0
-        self.register = True
-
-    def __enter__(self) -> Buf:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.owner.put(self)
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStatistics:
-    """A moment's figures. `reads` and `writes` count device requests, `blocks_*` the blocks that they moved."""
-
-    capacity: int
-    buffers: int
-    in_use: int
-    dirty: int
-    hits: int
-    misses: int
-    reads: int
-    blocks_read: int
-    writes: int
-    blocks_written: int
 
 
 class BlockCache:
@@ -121,7 +64,7 @@ class BlockCache:
         self._lru: OrderedDict[int, Buf] = OrderedDict()
         self._spilled: set[int] = set()
         self._loading: dict[int, Event] = {}
-        self._first: dict[int, set[int]] = {}
+        self.write_order = WriteOrder()
         self._usage_change = 0
         self._hits = self._misses = 0
         self._reads = self._blocks_read = self._writes = self._blocks_written = 0
@@ -199,26 +142,9 @@ class BlockCache:
         if buf.order is not None:
             buf.order = None
             del self.dirty[buf.block]
-            self._first.pop(buf.block, None)
+            self.write_order.settle(buf.block)
             if not buf.count:
                 self._lru[buf.block] = buf
-
-    def write_first(self, first: int, then: int) -> None:
-        """Among dirty directory blocks: block `first` must be on the disk before block `then` is written."""
-        if first != then:
-            self._first.setdefault(then, set()).add(first)
-
-    def must_precede(self, first: int, then: int) -> bool:
-        """Whether block `first` is already bound to be written before block `then`, directly or not."""
-        stack, seen = [then], {then}
-        while stack:
-            for block in self._first.get(stack.pop(), ()):
-                if block == first:
-                    return True
-                if block not in seen:
-                    seen.add(block)
-                    stack.append(block)
-        return False
 
     def forget(self, blocks: Iterable[int]) -> None:
         """The blocks were freed: drop them unwritten, and VM's pages and file associations with them."""
@@ -243,8 +169,7 @@ class BlockCache:
     async def flush(self) -> int:
         """Write every dirty buffer, in order; return how many. On DeviceError what is unwritten stays dirty."""
         count = await self._write(list(self.dirty.values()))
-        for block in self._first.keys() - self.dirty.keys():
-            del self._first[block]  # bound before its change was made; what had to come first is on the disk now
+        self.write_order.keep(self.dirty.keys())
         return count
 
     async def prefetch(self, wanted: Sequence[tuple[int, int, int]]) -> None:
@@ -400,7 +325,7 @@ class BlockCache:
             buf.count += 1
         try:
             run: list[Buf] = []
-            for buf in self._by_order(bufs):
+            for buf in self.write_order.sort(bufs):
                 if run and (len(run) == longest or buf.block != run[-1].block + 1):
                     await self._write_run(run)
                     run = []
@@ -420,26 +345,6 @@ class BlockCache:
             self.mark_clean(buf)
         if moved < len(run) * self.block_size:
             raise DeviceError(message=f"{self.device.name}: short write at block {run[0].block}")
-
-    def _by_order(self, bufs: list[Buf]) -> list[Buf]:
-        """Sort by class and block number, directory blocks also by their `write_first` constraints."""
-        ordered = sorted(bufs, key=lambda buf: (buf.order or 0, buf.block))
-        if not self._first:
-            return ordered
-        present = {buf.block: buf for buf in ordered}
-        placed: dict[int, Buf] = {}
-        entered: set[int] = set()  # a block that is entered and not placed waits further down the stack
-        for buf in ordered:
-            stack = [buf.block]
-            while stack:
-                block = stack.pop()
-                entered.add(block)
-                before = [first for first in self._first.get(block, ()) if first in present and first not in entered]
-                if before:
-                    stack += [block, *sorted(before, reverse=True)]
-                else:
-                    placed.setdefault(block, present[block])
-        return list(placed.values())
 
     def _map_spilled(self, block: int) -> Buf | None:
         """The block from VM's pages, if they still hold it."""

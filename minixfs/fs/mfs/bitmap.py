@@ -13,7 +13,9 @@ there (specification: file systems, 1.5, 2.1).
 from __future__ import annotations
 
 from minixfs.errors import Corrupt, DeviceError
-from minixfs.fs.libminixfs.cache import BlockCache, Buf, Order
+from minixfs.fs.libminixfs.buffer import Buf
+from minixfs.fs.libminixfs.cache import BlockCache
+from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.mfs.bitorder import BitOrder
 
 _WINDOW = 64

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from minixfs.errors import Corrupt, Exists, FileTooBig, InvalidArgument, NameTooLong, NotDirectory, NotFound
-from minixfs.fs.libminixfs.cache import Buf, Order
+from minixfs.fs.libminixfs.buffer import Buf
+from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.mfs.inode import Inode, InodeTable
 from minixfs.fs.mfs.volume import Volume
 from minixfs.fs.mfs.zones import ZoneMap

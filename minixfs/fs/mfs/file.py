@@ -13,7 +13,7 @@ error on the way leaves neither a hole in the accounts nor old contents of the d
 from __future__ import annotations
 
 from minixfs.errors import DeviceError, FileTooBig, InvalidArgument, NoSpace
-from minixfs.fs.libminixfs.cache import Order
+from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.mfs.inode import Inode, InodeTable
 from minixfs.fs.mfs.volume import Volume
 from minixfs.fs.mfs.zones import Extent, ZoneMap

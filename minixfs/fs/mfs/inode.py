@@ -22,7 +22,8 @@ import stat
 from collections import OrderedDict
 
 from minixfs.errors import Corrupt, InvalidArgument, TooManyOpen
-from minixfs.fs.libminixfs.cache import Buf, Order
+from minixfs.fs.libminixfs.buffer import Buf
+from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.mfs.layout import FILE_TYPES
 from minixfs.fs.mfs.volume import Volume
 

@@ -352,7 +352,7 @@ class Names:
                 directories.replace(one, second.num)
                 directories.replace(two, first.num)
                 if spare is not None:
-                    cache.write_first(one.buf.block, two.buf.block)
+                    cache.write_order.bind(one.buf.block, two.buf.block)
                     await self._keeper.commit()
             except BaseException:
                 directories.replace(one, first.num)

@@ -1,7 +1,7 @@
 """Names that changed since the last commit: what must reach the disk before what.
 
 A crash must leave every file that was synced under one of its names. `Unsettled` remembers what a commit has still to
-bring to the disk, binds directory blocks to each other (`BlockCache.write_first`), and commits at once where no order
+bring to the disk, binds directory blocks to each other (`WriteOrder.bind`), and commits at once where no order
 of single block writes would do:
 
 * a file that moves gets its new name before it loses the old one; so does one that is linked and then unlinked;
@@ -33,7 +33,7 @@ class Unsettled:
     def made(self, directory: Inode, first_block: int, name_block: int) -> None:
         """A directory is made: it has its dots before it has a name."""
         self._refresh()
-        self._volume.cache.write_first(first_block, name_block)
+        self._volume.cache.write_order.bind(first_block, name_block)
         self._new_directories.add(directory.num)
 
     def linked(self, inode: Inode, block: int) -> None:
@@ -52,7 +52,7 @@ class Unsettled:
         self._refresh()
         if inode.nlinks > 1:
             for first in self._new_names.get(inode.num, ()):
-                if self._volume.cache.must_precede(block, first):
+                if self._volume.cache.write_order.binds(block, first):
                     await self._commit_now()
                     return
             for first in self._new_names.get(inode.num, ()):
@@ -66,13 +66,13 @@ class Unsettled:
 
     async def move(self, new_block: int | None, old_block: int) -> None:
         """A name goes from one block to another (None: a new one)."""
-        if new_block is not None and self._volume.cache.must_precede(old_block, new_block):
+        if new_block is not None and self._volume.cache.write_order.binds(old_block, new_block):
             await self._commit_now()
 
     def moved(self, new_block: int, old_directory: Inode, old_block: int) -> None:
         """The name in `new_block` reaches the disk before that in `old_block` of `old_directory` goes."""
         self._refresh()
-        self._volume.cache.write_first(new_block, old_block)
+        self._volume.cache.write_order.bind(new_block, old_block)
         self._left_directories.add(old_directory.num)
 
     def _refresh(self) -> None:

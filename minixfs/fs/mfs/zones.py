@@ -14,7 +14,8 @@ import struct
 from dataclasses import dataclass
 
 from minixfs.errors import Corrupt, FileTooBig
-from minixfs.fs.libminixfs.cache import Buf, Order
+from minixfs.fs.libminixfs.buffer import Buf
+from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.mfs.inode import Inode, InodeTable
 from minixfs.fs.mfs.layout import DIRECT_ZONES
 from minixfs.fs.mfs.volume import Volume
