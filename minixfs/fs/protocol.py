@@ -33,6 +33,15 @@ class Credentials:
 SUPER_USER = Credentials()
 
 
+def granted(credentials: Credentials, mode: int, uid: int, gid: int) -> int:
+    """The rwx bits of `mode` that count for who asks: those of the owner, else of the group, else of others, alone."""
+    if credentials.uid == uid:
+        return mode >> 6 & 0o7
+    if credentials.gid == gid or gid in credentials.groups:
+        return mode >> 3 & 0o7
+    return mode & 0o7
+
+
 class TimeUpdate(Enum):
     """What `utime` does to a stamp besides setting it to a number."""
 

@@ -35,6 +35,7 @@ from minixfs.fs.protocol import (
     LeaveMount,
     LookupResult,
     Node,
+    granted,
 )
 from minixfs.hw.runtime import Runtime
 
@@ -258,11 +259,5 @@ def require_search(inode: AnyInode, credentials: Credentials) -> None:
     """Raise AccessDenied unless `credentials` may search the directory."""
     if credentials.uid == 0:
         return
-    if credentials.uid == inode.uid:
-        bits = inode.mode >> 6
-    elif credentials.gid == inode.gid or inode.gid in credentials.groups:
-        bits = inode.mode >> 3
-    else:
-        bits = inode.mode
-    if not bits & 1:
+    if not granted(credentials, inode.mode, inode.uid, inode.gid) & 1:
         raise AccessDenied

@@ -9,7 +9,7 @@ from minixfs.daemon.objects import Vmnt, Vnode
 from minixfs.daemon.path import Place
 from minixfs.daemon.tll import Mode
 from minixfs.errors import AccessDenied, InvalidArgument, NotPermitted, ReadOnly
-from minixfs.fs.protocol import Credentials
+from minixfs.fs.protocol import Credentials, granted
 
 R_BIT, W_BIT, X_BIT = 4, 2, 1
 KEEP = -1
@@ -20,13 +20,7 @@ def forbidden(credentials: Credentials, vnode: Vnode, wanted: int) -> bool:
     """Whether the class of the caller (owner, group, other) lacks one of the `wanted` bits."""
     if credentials.uid == 0:
         return bool(wanted & X_BIT) and not vnode.is_directory and not vnode.mode & 0o111
-    if credentials.uid == vnode.uid:
-        granted = vnode.mode >> 6
-    elif credentials.gid == vnode.gid or vnode.gid in credentials.groups:
-        granted = vnode.mode >> 3
-    else:
-        granted = vnode.mode
-    return bool(wanted & ~granted & 0o7)
+    return bool(wanted & ~granted(credentials, vnode.mode, vnode.uid, vnode.gid))
 
 
 def require(call: Call, vnode: Vnode, wanted: int) -> None:
