@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pyfuse3
+import trio
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext, SetattrFields, StatvfsData
 
 from minixfs.daemon.call import Call
@@ -36,12 +37,14 @@ from minixfs.daemon.path import ByName, ByNode
 from minixfs.daemon.tll import Mode
 from minixfs.daemon.vfs import Vfs
 from minixfs.daemon.view import View, device_from_host
-from minixfs.errors import FileTooBig, MinixFsError, NotFound, PosixError
+from minixfs.errors import FileTooBig, MinixFsError, NoSpace, NotFound, PosixError
 from minixfs.fs.protocol import SUPER_USER, Credentials, DirEntry, Node, TimeUpdate
 from minixfs.hw.blockdev.device import Buffer
 
 log = logging.getLogger(__name__)
 
+FORGET_PATIENCE = 1.0
+"""Seconds that the kernel is given to forget what was removed, before a volume counts as full."""
 READDIR_BATCH, READDIR_BATCH_MIN = 32, 8
 SET_ID = stat.S_ISUID | stat.S_ISGID
 
@@ -69,6 +72,25 @@ def _request(
     return handler
 
 
+def _needs_room(
+    method: Callable[Concatenate[FuseFace, P], Awaitable[R]],
+) -> Callable[Concatenate[FuseFace, P], Coroutine[Any, Any, R]]:
+    """Try again when the volume is full but something was removed: it is free once the kernel has forgotten it."""
+
+    @functools.wraps(method)
+    async def handler(self: FuseFace, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        deadline: float | None = None
+        while True:
+            try:
+                return await method(self, *args, **kwargs)
+            except NoSpace:
+                deadline = deadline or trio.current_time() + FORGET_PATIENCE
+                if not await self.forgotten_before(deadline):
+                    raise
+
+    return handler
+
+
 class FuseFace(pyfuse3.Operations):
     """`vfs` shown to the kernel. `_lookups` counts what the kernel was told of each node."""
 
@@ -85,6 +107,8 @@ class FuseFace(pyfuse3.Operations):
         self._of_root: set[int] = set()  # handles that root opened for writing
         self._next_handle = 1
         self._readdir_batch = READDIR_BATCH
+        self._removed = False  # since the kernel was last waited for in vain
+        self._forgotten = trio.Event()
         self._absent = view.absence()
         self._root = dup(vfs.root.root)
 
@@ -123,6 +147,19 @@ class FuseFace(pyfuse3.Operations):
                 del self._lookups[key]
                 self._vfs.vnodes.release(self._node(key))
         await self._vfs.vnodes.settle()
+        self._forgotten.set()
+
+    async def forgotten_before(self, deadline: float) -> bool:
+        """Wait until the kernel forgets something, if something was removed at all; False when the time is over."""
+        if not self._removed:
+            return False
+        if self._forgotten.is_set():
+            self._forgotten = trio.Event()
+        with trio.move_on_at(deadline):
+            await self._forgotten.wait()
+            return True
+        self._removed = False
+        return False
 
     @_request
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
@@ -173,6 +210,7 @@ class FuseFace(pyfuse3.Operations):
     # ---- names ------------------------------------------------------------------------------------------------
 
     @_request
+    @_needs_room
     async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
@@ -180,6 +218,7 @@ class FuseFace(pyfuse3.Operations):
             return await self._entry_at(place)
 
     @_request
+    @_needs_room
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
@@ -187,6 +226,7 @@ class FuseFace(pyfuse3.Operations):
             return await self._entry_at(place)
 
     @_request
+    @_needs_room
     async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
@@ -202,11 +242,13 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        self._removed = True
         async with self._vfs.call() as call:
             await names.unlink(call, ByName(self._node(parent_inode), name))
 
     @_request
     async def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        self._removed = True
         async with self._vfs.call() as call:
             await names.rmdir(call, ByName(self._node(parent_inode), name))
 
@@ -222,6 +264,7 @@ class FuseFace(pyfuse3.Operations):
     ) -> None:
         if flags & ~(pyfuse3.RENAME_NOREPLACE | pyfuse3.RENAME_EXCHANGE):
             raise FUSEError(errno.EINVAL)
+        self._removed = True
         async with self._vfs.call() as call:
             await names.rename(
                 call,
@@ -234,6 +277,7 @@ class FuseFace(pyfuse3.Operations):
     # ---- files ------------------------------------------------------------------------------------------------
 
     @_request
+    @_needs_room
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
@@ -259,6 +303,7 @@ class FuseFace(pyfuse3.Operations):
             return await readwrite.read(call, self._files[fh], off, size)
 
     @_request
+    @_needs_room
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         filp = self._files[fh]
         vnode = filp.vnode
