@@ -62,7 +62,7 @@ def fsck(
             return CANCELLED
 
 
-fsck.usage_exit_code = USAGE  # type: ignore[attr-defined]
+fsck.usage_exit_code = USAGE  # type: ignore[attr-defined]  # read by main for errors in options
 
 
 def _fsck(

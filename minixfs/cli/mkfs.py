@@ -80,7 +80,7 @@ def mkfs(
     return 0
 
 
-mkfs.usage_exit_code = USAGE  # type: ignore[attr-defined]
+mkfs.usage_exit_code = USAGE  # type: ignore[attr-defined]  # read by main for errors in options
 
 
 def _make(image: str, options: Options, blocks: int | None, force: bool) -> Superblock:

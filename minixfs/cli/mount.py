@@ -7,6 +7,7 @@ import logging
 import logging.handlers
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -148,10 +149,10 @@ def _child(request: MountRequest, level: int, pipe: int) -> None:
     os._exit(code)
 
 
-def _serve(request: MountRequest, ready: object) -> None:
+def _serve(request: MountRequest, ready: Callable[[list[str]], None]) -> None:
     from minixfs.daemon.serve import serve
 
-    serve(request, ready)  # type: ignore[arg-type]  # a function of this module
+    serve(request, ready)
 
 
 def _log_to_system(level: int) -> None:

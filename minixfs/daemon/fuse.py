@@ -310,7 +310,7 @@ class FuseFace(pyfuse3.Operations):
         set_id = vnode.mode & SET_ID
         async with self._vfs.call() as call:
             try:
-                count, _ = await readwrite.write(call, filp, off, buf)
+                count = await readwrite.write(call, filp, off, buf)
             except FileTooBig:
                 count = await _write_what_fits(call, filp, off, buf)
             if count < len(buf) and self.enable_writeback_cache:
@@ -485,7 +485,7 @@ async def _write_what_fits(call: Call, filp: Filp, offset: int, data: bytes) -> 
     done, step = 0, len(data) // 2
     while step:
         try:
-            count, _ = await readwrite.write(call, filp, offset + done, data[done : done + step])
+            count = await readwrite.write(call, filp, offset + done, data[done : done + step])
         except FileTooBig:
             step //= 2
         else:

@@ -85,7 +85,7 @@ class Process:
 
     async def write(self, fd: int, data: Data) -> int:
         async with self._call() as call:
-            return (await readwrite.write(call, self._filp(fd), None, data))[0]
+            return await readwrite.write(call, self._filp(fd), None, data)
 
     async def pread(self, fd: int, size: int, position: int) -> Buffer:
         async with self._call() as call:
@@ -93,7 +93,7 @@ class Process:
 
     async def pwrite(self, fd: int, data: Data, position: int) -> int:
         async with self._call() as call:
-            return (await readwrite.write(call, self._filp(fd), _position(position), data))[0]
+            return await readwrite.write(call, self._filp(fd), _position(position), data)
 
     async def lseek(self, fd: int, offset: int, whence: int = SEEK_SET) -> int:
         async with self._call() as call:

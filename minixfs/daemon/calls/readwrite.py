@@ -43,16 +43,16 @@ async def read(call: Call, filp: Filp, position: int | None, size: int) -> Buffe
         vnode.lock.release(call)
 
 
-async def write(call: Call, filp: Filp, position: int | None, data: Data) -> tuple[int, int]:
+async def write(call: Call, filp: Filp, position: int | None, data: Data) -> int:
     """Store `data` at `position`; None: where the file stands (for O_APPEND its end), which moves on.
 
-    Returns the count and the position used.
+    Returns the count.
     """
     if not filp.writable:
         raise BadDescriptor
     vnode = filp.vnode
     if not len(data):
-        return 0, filp.position if position is None else position
+        return 0
     await vnode.lock.acquire(Mode.WRITE, call)
     try:
         require_writable(vnode.vmnt)
@@ -63,7 +63,7 @@ async def write(call: Call, filp: Filp, position: int | None, data: Data) -> tup
         resized(vnode, max(vnode.size, at + count))
         if position is None:
             filp.position = at + count  # whoever uses it has locked the vnode first, so nobody does now
-        return count, at
+        return count
     finally:
         vnode.lock.release(call)
 
