@@ -161,8 +161,8 @@ class Image:
 
     def walk(
         self,
-        top: AnyStr = "/",
-        onerror: Callable[[OSError], object] | None = None,  # type: ignore[assignment]
+        top: AnyStr = "/",  # type: ignore[assignment]  # as os.walk has it
+        onerror: Callable[[OSError], object] | None = None,
     ) -> Iterator[tuple[AnyStr, list[AnyStr], list[AnyStr]]]:
         """As os.walk from the top down: directory, directories in it, files in it; links are files. Changing the list
         of directories chooses where to go. A directory that is met again (a loop in a bad image) is an OSError."""
