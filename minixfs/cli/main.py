@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from minixfs.cli.helpers import HELPERS
 from minixfs.errors import MinixFsError
 
 COMMANDS = {
@@ -20,6 +21,13 @@ COMMANDS = {
     "cat": ("minixfs.cli.cat", "Print files of an image, without a mount."),
 }
 
+_HELP = ["-h", "--help"]
+
+
+def _import(name: str) -> click.Command:
+    command: click.Command = getattr(importlib.import_module(COMMANDS[name][0]), name)
+    return command
+
 
 class _Commands(click.Group):
     """Imports a command's module when it is asked for. ``minixfs IMAGE DIR`` means mount, as mount.fuse3 calls it."""
@@ -30,8 +38,7 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[name][0]), name)
-        return command
+        return _import(name)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -45,7 +52,7 @@ class _Commands(click.Group):
         return super().resolve_command(context, args)
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_Commands, context_settings={"help_option_names": _HELP})
 @click.version_option(package_name="minixfs", prog_name="minixfs")
 def cli() -> None:
     """Mount, make, check and read MINIX file systems, without root and without a kernel driver."""
@@ -54,7 +61,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line. Exit codes: those of the command; 2 for bad usage unless the command has its own."""
     try:
-        result = cli.main(prog_name="minixfs", standalone_mode=False)
+        result = _run(os.path.basename(sys.argv[0]), sys.argv[1:])
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         _fail(context, error.format_message(), _usage_code(context, error.exit_code))
@@ -77,6 +84,17 @@ def main() -> None:
         sys.exit(result if isinstance(result, int) else 0)
 
 
+def _run(name: str, arguments: list[str]) -> object:
+    """As `minixfs`, or as one of the helper programs if that is the name we were called by."""
+    if name not in HELPERS:
+        return cli.main(arguments, prog_name="minixfs", standalone_mode=False)
+    command, translate = HELPERS[name]
+    own = translate(arguments)
+    if own is None:
+        return 0
+    return _import(command).main(own, prog_name=name, standalone_mode=False, help_option_names=_HELP)
+
+
 def _usage_code(context: click.Context | None, default: int) -> int:
     """Some commands have an exit code of their own for bad usage (fsck and mkfs: 16, mount: 1)."""
     command = context.command if context is not None else None
@@ -84,7 +102,11 @@ def _usage_code(context: click.Context | None, default: int) -> int:
 
 
 def _fail(context: click.Context | None, message: str, code: int) -> None:
-    named = f"minixfs {sys.argv[1]}" if sys.argv[1:2] and sys.argv[1] in COMMANDS else "minixfs"
+    called = os.path.basename(sys.argv[0])
+    if called in HELPERS:
+        named = called
+    else:
+        named = f"minixfs {sys.argv[1]}" if sys.argv[1:2] and sys.argv[1] in COMMANDS else "minixfs"
     line = " ".join(message.split())
     click.echo(f"{context.command_path if context is not None else named}: {line}", err=True)
     sys.exit(code)

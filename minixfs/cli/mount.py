@@ -32,8 +32,6 @@ EXIT_FAILED = 32
 @click.option("--also", multiple=True, metavar="PART:DIR", help="Mount a further partition on a directory of the tree.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
-@click.option("-t", "fstype", hidden=True, help="Ignored: what mount(8) passes to helpers.")
-@click.option("-n", "-s", "ignored", is_flag=True, hidden=True, help="Ignored: what mount(8) passes to helpers.")
 @click.option("--help-options", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, p, v: _list(c, v))
 def mount(
     image: str,
@@ -45,8 +43,6 @@ def mount(
     also: tuple[str, ...],
     foreground: bool,
     verbose: bool,
-    fstype: str | None,
-    ignored: bool,
 ) -> int:
     """Mount IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET) on DIRECTORY."""
     from minixfs.daemon.options import parse

@@ -76,12 +76,28 @@ class MountOptions:
     kernel: set[str] = field(default_factory=set)
 
 
+class UnknownWord(UsageError):
+    """A word that is no mount option at all."""
+
+
 def parse(words: Iterable[str]) -> MountOptions:
     """Read comma-separated option words. Raises UsageError for one that is unknown or badly formed."""
     options = MountOptions()
     for word in (word for words_ in words for word in words_.split(",") if word):
         _take(options, word)
     return options
+
+
+def known(words: str) -> str:
+    """`words` without those that `parse` would not know, as ``mount -s`` wants it."""
+    kept = []
+    for word in words.split(","):
+        try:
+            parse([word])
+        except UnknownWord:
+            continue
+        kept.append(word)
+    return ",".join(kept)
 
 
 def _take(options: MountOptions, word: str) -> None:
@@ -100,7 +116,7 @@ def _take(options: MountOptions, word: str) -> None:
     elif name in ("uid", "gid", "umask", "offset", "sizelimit", "commit", "errors", "cache_size", "workers") and value:
         setattr(options, name, _value(name, value))
     else:
-        raise UsageError(f"unknown mount option {word!r}{_suggestion(name)}")
+        raise UnknownWord(f"unknown mount option {word!r}{_suggestion(name)}")
 
 
 def _value(name: str, value: str) -> int | float | str:
@@ -133,4 +149,4 @@ def _value(name: str, value: str) -> int | float | str:
 def _suggestion(name: str) -> str:
     known = [word.partition("=")[0] for word in WORDS]
     close = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else "; minixfs mount --help lists them"
+    return f"; did you mean {close[0]!r}?" if close else "; minixfs mount --help-options lists them"
