@@ -28,8 +28,8 @@ from minixfs.errors import (
     Unsupported,
     UsageError,
 )
+from minixfs.fs.disk.volume import Settings
 from minixfs.fs.mfs.server import MfsServer, probe
-from minixfs.fs.mfs.volume import Settings
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.open import open_device
 from minixfs.vm.pagecache import PageCache

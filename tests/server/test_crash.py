@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from minixfs.fs.mfs.volume import Settings
+from minixfs.fs.disk.volume import Settings
 from minixfs.fsck.mfs.check import check
 from minixfs.fsck.report import REPAIR
 from minixfs.hw.blockdev.ramdisk import RamDisk

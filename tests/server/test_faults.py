@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from minixfs.errors import DeviceError
-from minixfs.fs.mfs.volume import Settings
+from minixfs.fs.disk.volume import Settings
 from minixfs.hw.blockdev.fault import ALL_KINDS, FaultDevice
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from tests.support.volumes import KINDS, Served, copy, fresh, verify

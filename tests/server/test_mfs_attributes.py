@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from minixfs.errors import FileTooBig, MinixFsError
-from minixfs.fs.mfs.volume import Settings
+from minixfs.fs.disk.volume import Settings
 from minixfs.fs.protocol import TimeUpdate
 from minixfs.hw.blockdev.recorder import Recorder
 from tests.support.volumes import KINDS, START, Kind, Served, fresh

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from minixfs.errors import Corrupt, MinixFsError, ReadOnly
+from minixfs.fs.disk.volume import Settings
 from minixfs.fs.mfs.superblock import Superblock
-from minixfs.fs.mfs.volume import Settings
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.runtime import run
 from tests.support.volumes import KINDS, Served, copy, fresh
@@ -207,7 +207,7 @@ def test_directories_that_form_a_loop() -> None:
     fs.make_directory(b"x")
     directories, inodes = fs.server._directories, fs.server.inodes
     with run(directories.entry(inodes.open(d.ino), b"..")) as up:
-        directories.replace(up, e.ino)
+        directories.replace(up, inodes.open(e.ino))
     with pytest.raises(Corrupt, match="directories form a loop"):
         fs.rename(1, b"x", e.ino, b"x")
     for node in (d, e):

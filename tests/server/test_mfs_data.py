@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from minixfs.errors import FileTooBig, InvalidArgument, IsDirectory, NoSpace
+from minixfs.fs.disk.volume import Settings
 from minixfs.fs.mfs.layout import DIRECT_ZONES
-from minixfs.fs.mfs.volume import Settings
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.runtime import run
 from tests.support.volumes import DEV, KINDS, Kind, Served, fresh, verify

@@ -10,10 +10,10 @@ import struct
 import pytest
 
 from minixfs.errors import BadSuperblock, Busy, InvalidArgument, MinixFsError, ReadOnly, Unsupported
+from minixfs.fs.disk.volume import Settings
 from minixfs.fs.libminixfs import heuristic
-from minixfs.fs.mfs.mount import probe
+from minixfs.fs.mfs.server import probe
 from minixfs.fs.mfs.superblock import Superblock
-from minixfs.fs.mfs.volume import Settings
 from minixfs.fs.protocol import SUPER_USER, TimeUpdate
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.blockdev.recorder import Flush, Recorder, Write

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -25,7 +26,7 @@ from minixfs.errors import (
     TooManyLinks,
     TooManyOpen,
 )
-from minixfs.fs.mfs.volume import Settings
+from minixfs.fs.disk.volume import Settings
 from minixfs.fs.protocol import DirEntry
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from tests.support.volumes import KINDS, Kind, Served, fresh, verify
@@ -508,7 +509,8 @@ def test_a_directory_grows_through_all_levels(some_kind: Kind) -> None:
 
 def test_a_directory_at_its_limit(fs: Served) -> None:
     fs.make_directory(b"d")
-    fs.server.volume.superblock.max_size = 1024
+    volume = fs.server.volume
+    volume.shape = replace(volume.shape, max_file_size=1024)
     for index in range(14):
         fs.make_file(b"d/%d" % index)
     with pytest.raises(FileTooBig):

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minixfs.fs.disk.volume import Settings
 from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fs.mfs.server import MfsServer
-from minixfs.fs.mfs.volume import Settings
 from minixfs.fs.protocol import SUPER_USER, DirEntry, Mounted, Node
 from minixfs.fsck.mfs.check import check
 from minixfs.hw.blockdev.device import BlockDevice

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from minixfs.errors import Corrupt, DeviceError
+from minixfs.fs.disk.bitmap import Bitmap
 from minixfs.fs.libminixfs.cache import BlockCache
-from minixfs.fs.mfs.bitmap import Bitmap
 from minixfs.fs.mfs.bitorder import BitOrder, byte_index
 from minixfs.hw.blockdev.fault import FaultDevice
 from minixfs.hw.blockdev.ramdisk import RamDisk
@@ -28,7 +28,7 @@ def make(bits: int, used: set[int], order: BitOrder = BitOrder.LE, padding: bool
         image[START * SIZE + byte_index(order, bit)] |= 1 << bit % 8
     disk = RamDisk(image)
     cache = BlockCache(disk, 1, PageCache(PagePool(100)), SIZE)
-    return Bitmap(cache, "zone", START, bits, order), disk
+    return Bitmap(cache, "zone", START, bits, order.width), disk
 
 
 def on_disk(bitmap: Bitmap, disk: RamDisk, order: BitOrder) -> set[int]:

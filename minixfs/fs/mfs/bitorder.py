@@ -28,10 +28,15 @@ class BitOrder(IntEnum):
     BE16 = 1
     BE32 = 3
 
+    @property
+    def width(self) -> int:
+        """Bytes of a word of the map."""
+        return self + 1
+
     def logical(self, data: bytes | bytearray | memoryview) -> bytearray:
         """A copy of map bytes in disk order, put in bit order."""
         octets = bytearray(data)
-        width = self + 1
+        width = self.width
         if width > 1:
             for lane in range(width):
                 octets[lane::width] = data[width - 1 - lane :: width]

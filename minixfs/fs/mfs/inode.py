@@ -1,259 +1,53 @@
-"""In-core inodes and the inode table.
-
-    inode = await inodes.get(number)     loaded if need be, count raised
-    inode = inodes.open(number)          only if somebody already holds it, else InvalidArgument
-    inodes.put(inode)                    count lowered; True when the inode has no names and no users left: free it
-
-Life of an inode: on the disk -> idle (cached, count 0) <-> in use (count > 0). Changing a field sets `dirty`; the
-record goes into the inode's block when the server commits (`store_dirty`), not before. An inode without names that
-nobody uses any more is *freed*: `release` forgets it, and its record on the disk is zeroed by `erase_released` only
-when the directories that named it are written (see `bitmap`).
-
-A record on the disk that a name leads to has a known type and a positive link count; `get` refuses all others, so that
-a bad image cannot make us free what it still names.
-
-Invariants (`check`): an inode is on the idle list iff its count is 0; idle dirty inodes are never dropped; times are
-seconds as the disk stores them.
-"""
+"""MFS inodes on the disk: one table behind the bitmaps (specification: file systems, 1.6)."""
 
 from __future__ import annotations
 
-import stat
-from collections import OrderedDict
-
-from minixfs.errors import Corrupt, InvalidArgument, TooManyOpen
-from minixfs.fs.libminixfs.buffer import Buf
-from minixfs.fs.libminixfs.write_order import Order
-from minixfs.fs.mfs.layout import FILE_TYPES
-from minixfs.fs.mfs.volume import Volume
-
-IDLE_INODES = 512
-"""Unused inodes that stay in memory (MINIX: the size of its table)."""
+from minixfs.fs.disk.inode import Codec, Inode
+from minixfs.fs.disk.volume import NS
+from minixfs.fs.mfs import layout
+from minixfs.fs.mfs.superblock import Superblock
 
 
-class Inode:
-    """One in-core inode. `size` is bytes, times are seconds; `zones` are the pointers of the disk record.
+class MfsCodec(Codec):
+    """Records of 32 (V1) or 64 bytes. V1 keeps one time stamp and no more than 255 links."""
 
-    `zones_used` is the number of allocated zones, or None until somebody asks. `search_zone` is where the next zone
-    of the file is looked for. `mountpoint` says that another file system covers it. `after_seek` inhibits
-    read-ahead once.
-    """
-
-    __slots__ = (
-        "after_seek",
-        "atime",
-        "count",
-        "ctime",
-        "dirty",
-        "gid",
-        "mode",
-        "mountpoint",
-        "mtime",
-        "nlinks",
-        "num",
-        "search_zone",
-        "size",
-        "uid",
-        "zones",
-        "zones_used",
-    )
-
-    def __init__(self, num: int, fields: tuple[int, ...], version: int) -> None:
-        self.num = num
-        if version == 1:
-            self.mode, self.uid, self.size, self.mtime, self.gid, self.nlinks = fields[:6]
-            self.atime = self.ctime = self.mtime
-            self.zones = list(fields[6:])
-        else:
-            self.mode, self.nlinks, self.uid, self.gid, self.size, self.atime, self.mtime, self.ctime = fields[:8]
-            self.zones = list(fields[8:])
-        self.count = 0
-        self.dirty = False
-        self.mountpoint = False
-        self.after_seek = False
-        self.search_zone = 0
-        self.zones_used: int | None = None
-
-    @property
-    def is_directory(self) -> bool:
-        return self.mode & 0o170000 == stat.S_IFDIR
-
-    @property
-    def is_regular(self) -> bool:
-        return self.mode & 0o170000 == stat.S_IFREG
-
-    @property
-    def is_symlink(self) -> bool:
-        return self.mode & 0o170000 == stat.S_IFLNK
-
-    @property
-    def is_device(self) -> bool:
-        return self.mode & 0o170000 in (stat.S_IFCHR, stat.S_IFBLK)
-
-    @property
-    def has_zones(self) -> bool:
-        """Whether the pointers are zones (and not a device number, or nothing)."""
-        return self.mode & 0o170000 in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
-
-    def fields(self, version: int) -> tuple[int, ...]:
-        """The members of the disk record, in order."""
-        if version == 1:
-            return (self.mode, self.uid, self.size, self.mtime, self.gid, self.nlinks, *self.zones)
-        times = (self.atime, self.mtime, self.ctime)
-        return (self.mode, self.nlinks, self.uid, self.gid, self.size, *times, *self.zones)
-
-
-class InodeTable:
-    """The inodes of one volume that are in memory."""
-
-    def __init__(self, volume: Volume) -> None:
-        superblock = volume.superblock
-        self._volume = volume
-        self._version = superblock.variant.version
+    def __init__(self, superblock: Superblock) -> None:
         self._struct = superblock.inode_record.struct
+        self.size = self._struct.size
+        self._old = superblock.variant.version == 1
+        self._pointers = layout.DIRECT_ZONES + superblock.variant.levels
         self._per_block = superblock.inodes_per_block
         self._table_block = superblock.inode_table_block
-        self._inodes: dict[int, Inode] = {}
-        self._idle: OrderedDict[int, Inode] = OrderedDict()
-        self._dirty: dict[int, Inode] = {}
-        self._released: list[int] = []
 
-    def cached(self, number: int) -> Inode | None:
-        """The inode if it is in memory, now in use; else None."""
-        inode = self._inodes.get(number)
-        if inode is not None:
-            if not inode.count:
-                del self._idle[number]
-            inode.count += 1
+    def locate(self, number: int) -> tuple[int, int]:
+        block, index = divmod(number - 1, self._per_block)
+        return self._table_block + block, index * self.size
+
+    def load(self, number: int, data: memoryview, offset: int) -> Inode:
+        inode = Inode(number)
+        if self._old:
+            inode.mode, inode.uid, inode.size, mtime, inode.gid, inode.nlinks, *inode.zones = self._struct.unpack_from(
+                data, offset
+            )
+            inode.atime = inode.mtime = inode.ctime = mtime * NS
+        else:
+            (
+                inode.mode, inode.nlinks, inode.uid, inode.gid, inode.size, atime, mtime, ctime, *inode.zones
+            ) = self._struct.unpack_from(data, offset)  # fmt: skip
+            inode.atime, inode.mtime, inode.ctime = atime * NS, mtime * NS, ctime * NS
         return inode
 
-    async def get(self, number: int) -> Inode:
-        """The inode, loaded if need be, now in use. Raises Corrupt for a number or a record that cannot be."""
-        inode = self.cached(number)
-        if inode is not None:
-            return inode
-        if not 1 <= number <= self._volume.superblock.inodes:
-            raise Corrupt("inode number out of range", inode=number)
-        self._check_limit()
-        with await self._block(number) as buf:
-            inode = self.cached(number)  # somebody else may have loaded it while we waited
-            if inode is None:
-                fields = self._struct.unpack_from(buf.data, self._offset(number))
-                inode = Inode(number, fields, self._version)
-                if inode.mode & 0o170000 not in FILE_TYPES or not inode.nlinks:
-                    raise Corrupt(f"not a file in use (mode {inode.mode:o}, {inode.nlinks} links)", inode=number)
-                self._enter(inode)
+    def store(self, inode: Inode, data: memoryview, offset: int) -> None:
+        mtime = inode.mtime // NS
+        if self._old:
+            head = (inode.mode, inode.uid, inode.size, mtime, inode.gid, inode.nlinks)
+            self._struct.pack_into(data, offset, *head, *inode.zones)
+        else:
+            owner = (inode.mode, inode.nlinks, inode.uid, inode.gid, inode.size)
+            self._struct.pack_into(data, offset, *owner, inode.atime // NS, mtime, inode.ctime // NS, *inode.zones)
+
+    def fresh(self, number: int, mode: int, parent: Inode) -> Inode:
+        inode = Inode(number)
+        inode.size = 0
+        inode.zones = [0] * self._pointers
         return inode
-
-    def open(self, number: int) -> Inode:
-        """The inode that VFS holds a reference to; InvalidArgument if it holds none."""
-        inode = self._inodes.get(number)
-        if inode is None or not inode.count:
-            raise InvalidArgument(message=f"inode {number} is not open")
-        return inode
-
-    def put(self, inode: Inode, count: int = 1) -> bool:
-        """End `count` uses. True: nobody uses it and no name leads to it, so the caller must free it."""
-        inode.count -= count
-        if inode.count:
-            return False
-        inode.mountpoint = False
-        self._idle[inode.num] = inode
-        if inode.nlinks == 0:
-            return True
-        self._shrink(2)
-        return False
-
-    async def new(self, mode: int, uid: int, gid: int) -> Inode:
-        """A fresh inode in use, with one link and no zones. Raises NoSpace."""
-        self._check_limit()
-        number = await self._volume.allocate_inode()
-        if number in self._inodes:
-            raise Corrupt("in use, but free in the bitmap", inode=number)
-        now = self._volume.now()
-        blank = (0,) * len(self._struct.unpack(bytes(self._struct.size)))
-        inode = self._enter(Inode(number, blank, self._version))
-        inode.mode, inode.nlinks, inode.uid, inode.gid = mode, 1, uid, gid
-        inode.atime = inode.mtime = inode.ctime = now
-        inode.zones_used = 0
-        self.mark_dirty(inode)
-        return inode
-
-    def mark_dirty(self, inode: Inode) -> None:
-        if not inode.dirty:
-            inode.dirty = True
-            self._dirty[inode.num] = inode
-
-    def release(self, inode: Inode) -> None:
-        """The inode (idle, nameless, without zones) is to be free; its number follows when it is safe."""
-        del self._idle[inode.num]
-        del self._inodes[inode.num]
-        self._dirty.pop(inode.num, None)
-        self._released.append(inode.num)
-        self._volume.free_inode(inode.num)
-
-    def nameless(self) -> list[Inode]:
-        """Idle inodes without a name that could not be freed yet."""
-        return [inode for inode in self._idle.values() if inode.nlinks == 0]
-
-    @property
-    def in_use(self) -> int:
-        """How many inodes VFS or the server itself holds."""
-        return len(self._inodes) - len(self._idle)
-
-    async def store_dirty(self) -> None:
-        """Put every dirty inode's record into its block of the cache."""
-        for inode in sorted(self._dirty.values(), key=lambda inode: inode.num):
-            with await self._block(inode.num) as buf:
-                self._struct.pack_into(buf.data, self._offset(inode.num), *inode.fields(self._version))
-                self._volume.cache.mark_dirty(buf, Order.INODE)
-            inode.dirty = False
-            del self._dirty[inode.num]
-        self._shrink(len(self._idle))
-
-    async def erase_released(self) -> None:
-        """Zero the records of freed inodes in the cache."""
-        size = self._struct.size
-        self._released.sort()
-        while self._released:
-            first = self._released[-1] - (self._released[-1] - 1) % self._per_block
-            with await self._block(first) as buf:
-                while self._released and self._released[-1] >= first:
-                    offset = self._offset(self._released.pop())
-                    buf.data[offset : offset + size] = bytes(size)
-                self._volume.cache.mark_dirty(buf, Order.INODE)
-
-    def _enter(self, inode: Inode) -> Inode:
-        inode.count = 1
-        self._inodes[inode.num] = inode
-        return inode
-
-    def _check_limit(self) -> None:
-        limit = self._volume.settings.inode_limit
-        if limit and self.in_use >= limit:
-            raise TooManyOpen
-
-    def _shrink(self, tries: int) -> None:
-        """Look at the `tries` oldest surplus idle inodes and drop the clean ones; dirty ones may be many."""
-        for _ in range(min(tries, len(self._idle) - IDLE_INODES)):
-            number, inode = next(iter(self._idle.items()))
-            if inode.dirty or not inode.nlinks:
-                self._idle.move_to_end(number)
-            else:
-                del self._idle[number]
-                del self._inodes[number]
-
-    def _offset(self, number: int) -> int:
-        return (number - 1) % self._per_block * self._struct.size
-
-    async def _block(self, number: int) -> Buf:
-        block = self._table_block + (number - 1) // self._per_block
-        return self._volume.cache.get_cached(block) or await self._volume.cache.get(block)
-
-    def check(self) -> None:
-        """Assert the invariants (tests)."""
-        for number, inode in self._inodes.items():
-            assert inode.num == number
-            assert (number in self._idle) == (inode.count == 0)
-            assert (number in self._dirty) == inode.dirty
-        assert set(self._idle) <= set(self._inodes)

@@ -1,13 +1,13 @@
-"""The inode and zone bitmaps: allocation in runs, and frees that wait until they are safe.
+"""Bitmaps of inodes and zones: allocation in runs, and frees that wait until they are safe.
 
 A bit is set at once when it is allocated. It is *not* cleared when it is freed: the freed runs are kept in `pending`
 until `apply_frees`, which the server calls once the directories and inodes that let go of them are on the disk. So
 neither an inode nor a zone can get a new owner while an old one could come back after a crash, and a deleted file is
 there whole or not at all. Counts speak of the state after the pending frees.
 
-Bit n of the map of `bits` valid bits lies in map block n // (8 * block_size); the bit order within a block is
-`bitorder`. Padding bits and the reserved bit 0 are never looked at and never handed out, whatever a bad image has
-there (specification: file systems, 1.5, 2.1).
+Bit n of a map of `bits` valid bits is in map block n // (8 * block_size); the bytes within the block come in words of
+`width`, each in reverse. Padding bits and the reserved bit 0 are never looked at and never handed out, whatever a bad
+image has there (specification: file systems, 1.5, 2.1).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from minixfs.errors import Corrupt, DeviceError
 from minixfs.fs.libminixfs.buffer import Buf
 from minixfs.fs.libminixfs.cache import BlockCache
 from minixfs.fs.libminixfs.write_order import Order
-from minixfs.fs.mfs.bitorder import BitOrder
 
 _WINDOW = 64
 """Bytes around the search origin that are examined as one integer before the rest of a block is scanned."""
@@ -25,7 +24,7 @@ _WINDOW = 64
 class Bitmap:
     """One map on the disk. `free_bits` is None until `count_free` has run."""
 
-    def __init__(self, cache: BlockCache, what: str, start_block: int, bits: int, order: BitOrder) -> None:
+    def __init__(self, cache: BlockCache, what: str, start_block: int, bits: int, width: int = 1) -> None:
         self.bits = bits
         self.free_bits: int | None = None
         self.pending: list[tuple[int, int]] = []
@@ -33,7 +32,7 @@ class Bitmap:
         self._what = what
         self._start_block = start_block
         self._bits_per_block = 8 * cache.block_size
-        self._order = order
+        self._width = width
         self._full: set[int] = set()
 
     async def count_free(self) -> int:
@@ -138,11 +137,11 @@ class Bitmap:
 
     def _bits_of(self, buf: Buf) -> memoryview | bytearray:
         """The block with bit n in byte n // 8: the buffer itself on little-endian volumes, else a converted copy."""
-        return buf.data if self._order is BitOrder.LE else _reversed_words(buf.data, self._order + 1)
+        return buf.data if self._width == 1 else _reversed_words(buf.data, self._width)
 
     def _store(self, buf: Buf, bits: memoryview | bytearray) -> None:
-        if self._order is not BitOrder.LE:
-            buf.data[:] = _reversed_words(bits, self._order + 1)
+        if self._width > 1:
+            buf.data[:] = _reversed_words(bits, self._width)
         self._cache.mark_dirty(buf, Order.MAP)
 
 

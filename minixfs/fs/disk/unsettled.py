@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from minixfs.fs.mfs.inode import Inode
-from minixfs.fs.mfs.volume import Volume
+from minixfs.fs.disk.inode import Inode
+from minixfs.fs.disk.volume import Volume
 
 
 class Unsettled:

@@ -13,10 +13,10 @@ error on the way leaves neither a hole in the accounts nor old contents of the d
 from __future__ import annotations
 
 from minixfs.errors import DeviceError, FileTooBig, InvalidArgument, NoSpace
+from minixfs.fs.disk.inode import Inode, InodeTable
+from minixfs.fs.disk.volume import Volume
+from minixfs.fs.disk.zones import Extent, ZoneMap
 from minixfs.fs.libminixfs.write_order import Order
-from minixfs.fs.mfs.inode import Inode, InodeTable
-from minixfs.fs.mfs.volume import Volume
-from minixfs.fs.mfs.zones import Extent, ZoneMap
 from minixfs.hw.blockdev.device import Buffer, Data
 
 READAHEAD_BLOCKS = 32
@@ -136,7 +136,7 @@ class Files:
         Raises FileTooBig with nothing written, NoSpace when not even the first byte could be.
         """
         size = len(data)
-        if position + size > self._volume.superblock.max_size:
+        if position + size > self._volume.shape.max_file_size:
             raise FileTooBig
         view = memoryview(data)
         zone_size = self._zone_size
@@ -177,7 +177,7 @@ class Files:
         """Allocate up to `count` zones for a hole at `index`, write what belongs there; return how many."""
         zone_size = self._zone_size
         wanted = min(count, self._zones.leaf_room(index))
-        zone, count = await self._volume.allocate_zones(inode.search_zone or inode.zones[0], wanted)
+        zone, count = await self._volume.allocate_zones(self._volume.goal(inode), wanted)
         try:
             start = max(position, index * zone_size)
             end = min(position + len(view), (index + count) * zone_size)
@@ -263,7 +263,7 @@ class Files:
         """Set the size: shrinking frees, growing leaves a hole."""
         if inode.is_device:
             raise InvalidArgument
-        if size > self._volume.superblock.max_size:
+        if size > self._volume.shape.max_file_size:
             raise FileTooBig
         if size < inode.size and inode.has_zones:
             keep = -(-size // self._zone_size)

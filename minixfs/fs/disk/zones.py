@@ -1,6 +1,6 @@
-"""Where a file's zones are: direct, single, double and triple indirect pointers (specification: file systems, 1.7).
+"""Where a file's zones are: direct, single, double and triple indirect pointers (file systems, 1.7, 3.3).
 
-A *leaf* is a row of consecutive zone pointers: the seven in the inode, or one indirect block. `ZoneMap.extents`
+A *leaf* is a row of consecutive zone pointers: the direct ones in the inode, or one indirect block. `ZoneMap.extents`
 reads the mapping leaf by leaf as runs; `assign` hangs new zones in, making the indirect blocks on the way; `unmap`
 takes a range out, from its end backwards, so that an error half-way leaves a consistent file that is only longer
 than wanted.
@@ -14,11 +14,10 @@ import struct
 from dataclasses import dataclass
 
 from minixfs.errors import Corrupt, FileTooBig
+from minixfs.fs.disk.inode import Inode, InodeTable
+from minixfs.fs.disk.volume import Volume
 from minixfs.fs.libminixfs.buffer import Buf
 from minixfs.fs.libminixfs.write_order import Order
-from minixfs.fs.mfs.inode import Inode, InodeTable
-from minixfs.fs.mfs.layout import DIRECT_ZONES
-from minixfs.fs.mfs.volume import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +33,19 @@ class ZoneMap:
     """The mapping of every file of one volume."""
 
     def __init__(self, volume: Volume, inodes: InodeTable) -> None:
-        superblock = volume.superblock
+        shape = volume.shape
         self._volume = volume
         self._inodes = inodes
-        self._per_block = superblock.pointers_per_block
-        self._order = superblock.order
-        self._code = "H" if superblock.variant.pointer_size == 2 else "L"
+        self._direct = shape.direct
+        self._per_block = shape.pointers_per_block
+        self._order = shape.order
+        self._code = "H" if shape.pointer_size == 2 else "L"
         self._pointer = struct.Struct(self._order + self._code)
-        levels = superblock.variant.levels
-        self._spans = [self._per_block**level for level in range(levels + 1)]
-        double = DIRECT_ZONES + sum(self._spans[1:3])
-        self.readable_zones = DIRECT_ZONES + sum(self._spans[1:])
+        self._spans = [self._per_block**level for level in range(shape.levels + 1)]
+        double = self._direct + sum(self._spans[1:3])
+        self.readable_zones = self._direct + sum(self._spans[1:])
         """Zones that the pointers of the variant reach at all."""
-        triple_allowed = superblock.max_size > double * volume.zone_size
+        triple_allowed = shape.max_file_size > double * volume.zone_size
         self.writable_zones = self.readable_zones if triple_allowed else min(double, self.readable_zones)
         """Zones that a write may reach: triple indirect only on volumes whose size limit asks for it."""
 
@@ -57,8 +56,8 @@ class ZoneMap:
         found: list[Extent] = []
         end = min(first + count, self.readable_zones)
         while first < end:
-            if first < DIRECT_ZONES:
-                pointers = tuple(inode.zones[first : min(end, DIRECT_ZONES)])
+            if first < self._direct:
+                pointers = tuple(inode.zones[first : min(end, self._direct)])
             else:
                 leaf, start = await self._leaf(inode, first)
                 length = min(end - first, self._per_block - start)
@@ -74,7 +73,7 @@ class ZoneMap:
 
     async def zone_at(self, inode: Inode, index: int) -> int:
         """The zone at one index, 0 for a hole."""
-        if index < DIRECT_ZONES:
+        if index < self._direct:
             zone = inode.zones[index]
             if zone:
                 self._volume.check_zone(zone, inode.num)
@@ -85,10 +84,10 @@ class ZoneMap:
     async def count(self, inode: Inode) -> int:
         """How many zones the file occupies, indirect blocks included. Counted once, then kept in the inode."""
         if inode.zones_used is None:
-            used = sum(1 for zone in inode.zones[:DIRECT_ZONES] if zone)
+            used = sum(1 for zone in inode.zones[: self._direct] if zone)
             for level in range(1, len(self._spans)):
-                if inode.zones[DIRECT_ZONES + level - 1]:
-                    used += await self._count_tree(inode, inode.zones[DIRECT_ZONES + level - 1], level)
+                if inode.zones[self._direct + level - 1]:
+                    used += await self._count_tree(inode, inode.zones[self._direct + level - 1], level)
             inode.zones_used = used
         return inode.zones_used
 
@@ -96,15 +95,15 @@ class ZoneMap:
 
     def leaf_room(self, index: int) -> int:
         """How many pointers from `index` on are in the same leaf. FileTooBig past the last one."""
-        if index < DIRECT_ZONES:
-            return DIRECT_ZONES - index
+        if index < self._direct:
+            return self._direct - index
         if index >= self.writable_zones:
             raise FileTooBig
-        return self._per_block - (index - DIRECT_ZONES) % self._per_block
+        return self._per_block - (index - self._direct) % self._per_block
 
     async def assign(self, inode: Inode, index: int, zone: int, count: int) -> None:
         """Hang zones [zone, zone + count) into a hole at `index`; all in one leaf. Raises NoSpace, DeviceError."""
-        if index < DIRECT_ZONES:
+        if index < self._direct:
             inode.zones[index : index + count] = range(zone, zone + count)
         else:
             leaf, start = await self._leaf_for_writing(inode, index)
@@ -127,18 +126,18 @@ class ZoneMap:
             return
         if not any(inode.zones):
             return
-        if any(inode.zones[DIRECT_ZONES + 1 :]):
+        if any(inode.zones[self._direct + 1 :]):
             await self.count(inode)  # refuses trees that lead in circles before anything is freed
-        base = DIRECT_ZONES + sum(self._spans[1:])
+        base = self._direct + sum(self._spans[1:])
         for level in range(len(self._spans) - 1, 0, -1):
             base -= self._spans[level]
-            if inode.zones[DIRECT_ZONES + level - 1] and end > base and first < base + self._spans[level]:
-                slot = DIRECT_ZONES + level - 1
+            if inode.zones[self._direct + level - 1] and end > base and first < base + self._spans[level]:
+                slot = self._direct + level - 1
                 if await self._unmap_tree(inode, inode.zones[slot], level, first - base, end - base):
                     self._free(inode, inode.zones[slot], 1)
                     inode.zones[slot] = 0
                     self._inodes.mark_dirty(inode)
-        for extent in reversed(self._direct_extents(inode, max(first, 0), min(end, DIRECT_ZONES))):
+        for extent in reversed(self._direct_extents(inode, max(first, 0), min(end, self._direct))):
             if extent.zone:
                 inode.zones[extent.index : extent.index + extent.count] = [0] * extent.count
                 self._free(inode, extent.zone, extent.count)
@@ -179,7 +178,7 @@ class ZoneMap:
 
     def _tree(self, index: int) -> tuple[int, int]:
         """The level of the tree that maps zone `index`, and the index within that tree."""
-        index -= DIRECT_ZONES
+        index -= self._direct
         for level in range(1, len(self._spans)):
             if index < self._spans[level]:
                 return level, index
@@ -189,7 +188,7 @@ class ZoneMap:
     async def _leaf(self, inode: Inode, index: int) -> tuple[Buf | None, int]:
         """The indirect block (in use) whose pointers map zone `index`, and the position in it; None in a hole."""
         level, index = self._tree(index)
-        zone = inode.zones[DIRECT_ZONES + level - 1]
+        zone = inode.zones[self._direct + level - 1]
         while zone:
             buf = await self._indirect(inode, zone)
             if level == 1:
@@ -203,12 +202,12 @@ class ZoneMap:
     async def _leaf_for_writing(self, inode: Inode, index: int) -> tuple[Buf, int]:
         """As `_leaf`, but indirect blocks that are missing are made."""
         level, index = self._tree(index)
-        zone = inode.zones[DIRECT_ZONES + level - 1]
+        zone = inode.zones[self._direct + level - 1]
         if zone:
             buf = await self._indirect(inode, zone)
         else:
             buf, zone = await self._new_indirect(inode, level)
-            inode.zones[DIRECT_ZONES + level - 1] = zone
+            inode.zones[self._direct + level - 1] = zone
             self._inodes.mark_dirty(inode)
         while level > 1:
             level -= 1
@@ -225,7 +224,7 @@ class ZoneMap:
         return buf, index
 
     async def _new_indirect(self, inode: Inode, level: int) -> tuple[Buf, int]:
-        zone, _ = await self._volume.allocate_zones(inode.search_zone or inode.zones[0], 1)
+        zone, _ = await self._volume.allocate_zones(self._volume.goal(inode), 1)
         try:
             buf = await self._volume.cache.get(self._volume.zone_block(zone), read=False)
         except BaseException:
@@ -271,7 +270,7 @@ class ZoneMap:
         total = 1
         for pointer in below:
             total += await self._count_tree(inode, pointer, level - 1)
-            if total > self._volume.superblock.zones:
+            if total > self._volume.shape.zones:
                 raise Corrupt("the file has more zones than the volume", inode=inode.num)
         return total
 

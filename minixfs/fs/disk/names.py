@@ -10,7 +10,7 @@ from __future__ import annotations
 import stat
 from contextlib import ExitStack
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 from minixfs.errors import (
     Busy,
@@ -27,12 +27,11 @@ from minixfs.errors import (
     NotPermitted,
     TooManyLinks,
 )
-from minixfs.fs.mfs.directory import Directories
-from minixfs.fs.mfs.file import Files
-from minixfs.fs.mfs.inode import Inode, InodeTable
-from minixfs.fs.mfs.layout import FILE_TYPES, ROOT_INODE, SYMLINK_MAX
-from minixfs.fs.mfs.unsettled import Unsettled
-from minixfs.fs.mfs.volume import Volume
+from minixfs.fs.disk.directory import Directories
+from minixfs.fs.disk.file import Files
+from minixfs.fs.disk.inode import FILE_TYPES, Inode, InodeTable
+from minixfs.fs.disk.unsettled import Unsettled
+from minixfs.fs.disk.volume import Volume
 
 DOTS = (b".", b"..")
 
@@ -54,7 +53,7 @@ class Names:
     """The name space of one volume."""
 
     def __init__(
-        self, volume: Volume, inodes: InodeTable, directories: Directories, files: Files, keeper: Keeper
+        self, volume: Volume, inodes: InodeTable, directories: Directories[Any], files: Files, keeper: Keeper
     ) -> None:
         self._volume = volume
         self._inodes = inodes
@@ -67,24 +66,24 @@ class Names:
         if stat.S_IFMT(mode) not in FILE_TYPES - {stat.S_IFDIR, stat.S_IFLNK}:
             raise InvalidArgument
         device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
-        if device and not 0 <= rdev <= 0xFFFF:
-            raise IdOverflow(message=f"device number {rdev:#x} does not fit the format's 8+8 bits")
+        if device and not 0 <= rdev <= self._volume.shape.device_max:
+            raise IdOverflow(message=f"device number {rdev:#x} does not fit the format")
         inode = await self.make(directory, name, mode, uid, gid)
         if device:
-            inode.zones[0] = rdev
+            inode.rdev = rdev
         await self._keeper.put(inode)
 
     async def make_directory(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> None:
         parent = self._parent(directory)
-        if parent.nlinks >= self._volume.superblock.variant.link_max:
+        if parent.nlinks >= self._volume.shape.link_max:
             raise TooManyLinks
         await self._must_be_new(parent, name)
-        self.check_ids(uid, gid)
-        inode = await self._inodes.new(stat.S_IFDIR | mode & 0o7777, uid, gid)
+        self._volume.check_ids(uid, gid)
+        inode = await self._inodes.new(stat.S_IFDIR | mode & 0o7777, uid, gid, parent)
         try:
-            first_block = await self._directories.start(inode, parent.num)
+            first_block = await self._directories.start(inode, parent)
             inode.nlinks = 2
-            with await self._directories.enter(parent, name, inode.num) as entry:
+            with await self._directories.enter(parent, name, inode) as entry:
                 self._unsettled.made(inode, first_block, entry.buf.block)
                 parent.nlinks += 1
         except BaseException:
@@ -93,7 +92,7 @@ class Names:
         await self._keeper.put(inode)
 
     async def make_symlink(self, directory: int, name: bytes, target: bytes, uid: int, gid: int) -> None:
-        if not 0 < len(target) <= SYMLINK_MAX or b"\0" in target:
+        if not 0 < len(target) <= self._volume.shape.symlink_max or b"\0" in target:
             raise NameTooLong if target else NotFound
         await self._keeper.put(await self.make(directory, name, stat.S_IFLNK | 0o777, uid, gid, target))
 
@@ -104,10 +103,10 @@ class Names:
             raise NotPermitted
         if not inode.nlinks:
             raise NotFound
-        if inode.nlinks >= self._volume.superblock.variant.link_max:
+        if inode.nlinks >= self._volume.shape.link_max:
             raise TooManyLinks
         await self._unsettled.fill(parent)
-        with await self._directories.enter(parent, name, inode.num) as entry:
+        with await self._directories.enter(parent, name, inode) as entry:
             self._unsettled.linked(inode, entry.buf.block)
             inode.nlinks += 1
             self._touch(inode)
@@ -220,12 +219,14 @@ class Names:
         """A new inode with its content and name, in use."""
         parent = self._parent(directory)
         await self._must_be_new(parent, name)
-        self.check_ids(uid, gid)
-        inode = await self._inodes.new(mode, uid, gid)
+        self._volume.check_ids(uid, gid)
+        inode = await self._inodes.new(mode, uid, gid, parent)
         try:
-            if content:
+            if 0 < len(content) <= self._volume.shape.fast_symlink_max:
+                inode.fast_text = content
+            elif content:
                 await self._files.write(inode, 0, content)
-            with await self._directories.enter(parent, name, inode.num):
+            with await self._directories.enter(parent, name, inode):
                 pass
         except BaseException:
             await self._discard(inode)
@@ -240,7 +241,7 @@ class Names:
     async def _require_removable(self, directory: Inode) -> None:
         if not directory.is_directory:
             raise NotDirectory
-        if directory.num == ROOT_INODE or directory.mountpoint:
+        if directory.num == self._volume.shape.root_inode or directory.mountpoint:
             raise Busy
         if not await self._directories.is_empty(directory):
             raise NotEmpty
@@ -256,13 +257,13 @@ class Names:
             raise NotDirectory
 
     def _require_link_room(self, parent: Inode) -> None:
-        if parent.nlinks >= self._volume.superblock.variant.link_max:
+        if parent.nlinks >= self._volume.shape.link_max:
             raise TooManyLinks
 
     async def _require_outside(self, inode: Inode, directory: Inode) -> None:
         """Raise InvalidArgument if `directory` is `inode` or below it."""
         number, steps = directory.num, 0
-        while number != ROOT_INODE:
+        while number != self._volume.shape.root_inode:
             if number == inode.num:
                 raise InvalidArgument
             current = await self._keeper.load(number)
@@ -273,9 +274,9 @@ class Names:
             finally:
                 await self._keeper.put(current)
             steps += 1
-            if steps > self._volume.superblock.inodes:
+            if steps > self._volume.shape.inodes:
                 raise Corrupt("directories form a loop", inode=directory.num)
-        if inode.num == ROOT_INODE:
+        if inode.num == self._volume.shape.root_inode:
             raise InvalidArgument
 
     async def _move(
@@ -303,13 +304,13 @@ class Names:
             new_block = await directories.block_for_new(new_parent) if new is None else new.buf.block
             await self._unsettled.move(new_block, old.buf.block)
             if new is None:
-                new = held.enter_context(await directories.enter(new_parent, new_name, inode.num))
+                new = held.enter_context(await directories.enter(new_parent, new_name, inode))
             else:
-                directories.replace(new, inode.num)
+                directories.replace(new, inode)
             directories.remove(old)
             self._unsettled.moved(new.buf.block, old_parent, old.buf.block)
             if up is not None:
-                directories.replace(up, new_parent.num)
+                directories.replace(up, new_parent)
                 _lose_subdirectory(old_parent)
                 new_parent.nlinks += 1
             if target is not None:
@@ -345,24 +346,24 @@ class Names:
             spare = None
             if one.buf.block != two.buf.block:
                 name = await self._spare_name(first_parent)
-                spare = held.enter_context(await directories.enter(first_parent, name, first.num))
+                spare = held.enter_context(await directories.enter(first_parent, name, first))
             try:
                 if spare is not None:
                     await self._keeper.commit()
-                directories.replace(one, second.num)
-                directories.replace(two, first.num)
+                directories.replace(one, second)
+                directories.replace(two, first)
                 if spare is not None:
                     cache.write_order.bind(one.buf.block, two.buf.block)
                     await self._keeper.commit()
             except BaseException:
-                directories.replace(one, first.num)
-                directories.replace(two, second.num)
+                directories.replace(one, first)
+                directories.replace(two, second)
                 raise
             finally:
                 if spare is not None:
                     directories.remove(spare)
             for up, old, new in ups:
-                directories.replace(up, new.num)
+                directories.replace(up, new)
                 _lose_subdirectory(old)
                 new.nlinks += 1
         for inode in (first, second, first_parent, second_parent):
@@ -376,11 +377,6 @@ class Names:
             except NotFound:
                 break
         return name
-
-    def check_ids(self, uid: int, gid: int) -> None:
-        variant = self._volume.superblock.variant
-        if not 0 <= uid <= variant.id_max or not 0 <= gid <= variant.gid_max:
-            raise IdOverflow(message=f"owner {uid}:{gid} does not fit {variant.name} inodes")
 
     def _touch(self, inode: Inode) -> None:
         inode.ctime = self._volume.now()

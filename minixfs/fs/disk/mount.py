@@ -1,6 +1,6 @@
-"""The life of a mounted MFS volume: from the superblock to the clean unmount, and every commit on the way.
+"""The life of a mounted volume: from the superblock to the clean unmount, and every commit on the way.
 
-`MfsMount` is what all requests of `server` stand on. What was changed is in memory; it reaches the disk through
+`DiskMount` is what all requests of `server` stand on. What was changed is in memory; it reaches the disk through
 `commit`, which is the only place that decides about the order of writing (with `libminixfs.cache.Order`):
 
     1. the superblock, when the volume stops being clean
@@ -17,20 +17,19 @@ from __future__ import annotations
 
 import logging
 import time
+from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
+from typing import Any
 
 from minixfs.errors import BadSuperblock, Busy, Corrupt, DeviceError, InvalidArgument
+from minixfs.fs.disk.directory import Directories
+from minixfs.fs.disk.file import Files
+from minixfs.fs.disk.inode import Codec, Inode, InodeTable
+from minixfs.fs.disk.names import Names
+from minixfs.fs.disk.volume import Settings, Volume
+from minixfs.fs.disk.zones import ZoneMap
 from minixfs.fs.libminixfs.cache import BlockCache
-from minixfs.fs.mfs import bitorder, layout
-from minixfs.fs.mfs.directory import Directories
-from minixfs.fs.mfs.file import Files
-from minixfs.fs.mfs.inode import Inode, InodeTable
-from minixfs.fs.mfs.names import Names
-from minixfs.fs.mfs.superblock import Superblock
-from minixfs.fs.mfs.volume import Settings, Volume
-from minixfs.fs.mfs.zones import ZoneMap
-from minixfs.fs.protocol import Mounted, Node
+from minixfs.fs.protocol import Node
 from minixfs.fs.server import DiskServer
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.vm.pagecache import PageCache
@@ -38,21 +37,8 @@ from minixfs.vm.pagecache import PageCache
 log = logging.getLogger(__name__)
 
 
-async def probe(device: BlockDevice) -> bool:
-    """Whether an MFS superblock is on the device."""
-    raw = bytearray(layout.SUPERBLOCK_SIZE)
-    await device.read(layout.SUPERBLOCK_OFFSET, [raw])
-    try:
-        Superblock.parse(bytes(raw))
-    except BadSuperblock:
-        return False
-    return True
-
-
-class MfsMount(DiskServer):
-    """The MFS volume on `device`, which VM knows as `dev`, with `pages` for its cache."""
-
-    kind = "mfs"
+class DiskMount(DiskServer):
+    """The volume on `device`, which VM knows as `dev`, with `pages` for its cache."""
 
     def __init__(
         self,
@@ -66,7 +52,6 @@ class MfsMount(DiskServer):
         super().__init__(device.runtime, settings.errors, settings.synchronous)
         self.device = device
         self.dev = dev
-        self.root_inode = layout.ROOT_INODE
         self._pages = pages
         self._settings = settings
         self._clock = clock
@@ -76,71 +61,58 @@ class MfsMount(DiskServer):
         self.volume: Volume
         self.inodes: InodeTable
         self._zones: ZoneMap
-        self._directories: Directories
+        self._directories: Directories[Any]
         self._files: Files
         self._names: Names
 
+    # ---- what a format does ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def _mark(self, clean: bool) -> None:
+        """Store on the disk that the volume is (not) in use."""
+
+    async def _store_totals(self) -> None:
+        """Put into the cache what the format keeps of free zones and inodes elsewhere than in the bitmaps."""
+
     # ---- mounting and unmounting -----------------------------------------------------------------------------------
 
-    async def readsuper(self, *, read_only: bool, is_root: bool) -> Mounted:
-        raw = bytearray(layout.SUPERBLOCK_SIZE)
-        await self.device.read(layout.SUPERBLOCK_OFFSET, [raw])
-        superblock = Superblock.parse(bytes(raw))
-        read_only = read_only or self.device.read_only
-        superblock.validate(self.device.size, read_only)
-        warnings: list[str] = []
-        if not superblock.clean and not read_only:
-            lenient = superblock.variant.has_state and not self._settings.strict
-            advice = "run minixfs fsck -p on the image"
-            if self._settings.force or lenient:
-                warnings.append(f"the file system was not cleanly unmounted; {advice}")
-            else:
-                read_only = True
-                warnings.append(
-                    f"the file system was not cleanly unmounted, so it is mounted read-only; {advice}, or use -o force"
-                )
-        superblock.max_size = min(superblock.max_size or superblock.natural_max_size, layout.MAX_FILE_SIZE)
-        order = await self._bit_order(superblock)
-        vm_cache = self._settings.vm_cache
-        cache = BlockCache(self.device, self.dev, self._pages, superblock.block_size, vm_cache=vm_cache)
-        self.volume = Volume(superblock, cache, order, self._settings, self.commit, self._clock)
-        self.inodes = InodeTable(self.volume)
-        self._zones = ZoneMap(self.volume, self.inodes)
-        self._directories = Directories(self.volume, self.inodes, self._zones)
-        self._files = Files(self.volume, self.inodes, self._zones)
-        self._names = Names(self.volume, self.inodes, self._directories, self._files, self)
+    def _open_cache(self, block_size: int) -> BlockCache:
+        return BlockCache(self.device, self.dev, self._pages, block_size, vm_cache=self._settings.vm_cache)
+
+    async def _start(
+        self,
+        volume: Volume,
+        codec: Codec,
+        directories: Callable[[InodeTable, ZoneMap], Directories[Any]],
+        *,
+        read_only: bool,
+        is_root: bool,
+        was_clean: bool,
+    ) -> Node:
+        """Begin to serve; return the root, in use. Raises BadSuperblock when there is none, DeviceError."""
+        self.volume = volume
+        self.root_inode = volume.shape.root_inode
+        self.inodes = InodeTable(volume, codec)
+        self._zones = ZoneMap(volume, self.inodes)
+        self._directories = directories(self.inodes, self._zones)
+        self._files = Files(volume, self.inodes, self._zones)
+        self._names = Names(volume, self.inodes, self._directories, self._files, self)
         self.is_root = is_root
         self.read_only = read_only
         self._writable = not read_only
-        self._was_clean = superblock.clean
+        self._was_clean = was_clean
         self._marked_in_use = False
         try:
             root = await self._root()
-            cache.fit_to_usage(*await self.volume.block_usage())
+            volume.cache.fit_to_usage(*await volume.block_usage())
         except BaseException:
-            cache.close()
+            volume.cache.close()
             raise
-        return Mounted(self.node(root), read_only, warnings)
-
-    async def _bit_order(self, superblock: Superblock) -> bitorder.BitOrder:
-        """How the volume numbers the bits of its maps (specification: file systems, 1.5)."""
-        if not superblock.swapped:
-            return bitorder.BitOrder.LE
-        size = superblock.block_size
-        first_map, table = bytearray(size), bytearray(size)
-        await self.device.read(layout.START_BLOCK * size, [first_map])
-        orders = bitorder.candidates(bytes(first_map[:4]), True)
-        if len(orders) == 1:
-            return orders[0]
-        import numpy as np
-
-        await self.device.read(superblock.inode_table_block * size, [table])
-        modes = np.frombuffer(table, superblock.inode_record.dtype)["i_mode"][: superblock.inodes]
-        return bitorder.best(orders, bytes(first_map), np.concatenate([[True], modes != 0]))
+        return self.node(root)
 
     async def _root(self) -> Inode:
         try:
-            root = await self.inodes.get(layout.ROOT_INODE)
+            root = await self.inodes.get(self.root_inode)
         except Corrupt as error:
             raise BadSuperblock(f"bad file system: {error}; run minixfs fsck") from error
         if not root.is_directory:
@@ -150,7 +122,7 @@ class MfsMount(DiskServer):
     async def unmount(self) -> None:
         await self.gate.enter(True)
         try:
-            root = self.inodes.open(layout.ROOT_INODE)
+            root = self.inodes.open(self.root_inode)
             if self.inodes.in_use != 1 or root.count > 1:
                 raise Busy
             if self._writable:
@@ -215,12 +187,14 @@ class MfsMount(DiskServer):
     async def link_text(self, inode: Inode) -> bytes:
         if not inode.is_symlink:
             raise InvalidArgument
+        if (text := inode.fast_text) is not None:
+            return text
         if not 0 < inode.size <= self.volume.block_size:
             raise Corrupt("symbolic link of impossible length", inode=inode.num)
         return bytes(await self._files.read(inode, 0, inode.size))
 
     def node(self, inode: Inode) -> Node:
-        rdev = inode.zones[0] if inode.is_device else None
+        rdev = inode.rdev if inode.is_device else None
         return Node(inode.num, inode.mode, inode.size, inode.uid, inode.gid, rdev)
 
     # ---- committing ------------------------------------------------------------------------------------------------
@@ -231,18 +205,15 @@ class MfsMount(DiskServer):
         for inode in self.inodes.nameless():
             await self._free(inode)
         await self.inodes.store_dirty()
+        await self._store_totals()
         if volume.cache.dirty:
             if not self._marked_in_use:
                 await self._mark_in_use()
             await volume.cache.flush()
-        if volume.inode_map.pending or volume.zone_map.pending:
+        if volume.frees_pending:
             await self.inodes.erase_released()
-            for bitmap in (volume.inode_map, volume.zone_map):
-                while bitmap.pending:
-                    try:
-                        await bitmap.apply_frees()
-                    except Corrupt as error:
-                        self.found_corruption(error)
+            await volume.apply_frees(self.found_corruption)
+            await self._store_totals()
             await volume.cache.flush()
         volume.commits += 1
         if volume.usage_due:
@@ -255,19 +226,18 @@ class MfsMount(DiskServer):
         self._marked_in_use = True
 
     async def _mark_clean(self, clean: bool) -> None:
-        superblock = replace(self.volume.superblock)
-        superblock.mark(clean)
-        superblock.max_size = Superblock.parse(superblock.raw).max_size  # ours may be capped; the disk's stays
-        await self.device.write(layout.SUPERBLOCK_OFFSET, [superblock.build()])
+        await self._mark(clean)
         self._marked_in_use = not clean
-        first, last = layout.SUPERBLOCK_OFFSET, layout.SUPERBLOCK_OFFSET + layout.SUPERBLOCK_SIZE - 1
-        self.volume.cache.forget(range(first // self.volume.block_size, last // self.volume.block_size + 1))
+
+    async def _release(self, inode: Inode) -> None:
+        """Give back what belongs to an inode besides its zones."""
 
     async def _free(self, inode: Inode) -> None:
         """Give back everything of an inode that has neither names nor users; a device error leaves it for later."""
         try:
             if inode.has_zones:
                 await self._zones.unmap(inode, 0, self._zones.readable_zones)
+            await self._release(inode)
         except DeviceError as error:
             log.info("inode %d is freed later: %s", inode.num, error)
             return

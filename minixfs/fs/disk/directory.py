@@ -1,0 +1,265 @@
+"""Directories, as far as formats agree: names with the inodes they lead to, an index of them, and the blocks below.
+
+Every directory that is searched gets an index (name -> position and inode), built in one pass and kept up to date; the
+indexes of the least recently used directories are dropped when they hold too many names together. Where in the
+directory a name is (its *position*), and how room for a new one is found, is the format's matter. A position stays
+valid while other entries come and go.
+
+Whoever wants to change an existing name holds its `Entry`: the block is in use, so that the change itself cannot fail
+or wait. The entry tells the block too, so that a rename can say in which order its two blocks must reach the disk.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from minixfs.errors import Corrupt, Exists, FileTooBig, InvalidArgument, NameTooLong, NotDirectory, NotFound
+from minixfs.fs.disk.inode import Inode, InodeTable
+from minixfs.fs.disk.volume import Volume
+from minixfs.fs.disk.zones import ZoneMap
+from minixfs.fs.libminixfs.buffer import Buf
+from minixfs.fs.protocol import DirEntry
+
+MAPPED_DIRECTORIES = 4096
+"""Directories whose disk blocks are remembered at once."""
+INDEXED_NAMES = 1_000_000
+"""Names that all indexes together may hold."""
+
+
+@dataclass(slots=True)
+class Index:
+    """Of one directory. `names` maps a name to position << 32 | inode."""
+
+    names: dict[bytes, int]
+
+
+I = TypeVar("I", bound=Index)  # noqa: E741 - an index
+
+
+@dataclass(slots=True)
+class Entry:
+    """A name in a directory, with the buffer that holds it in use."""
+
+    directory: Inode
+    name: bytes
+    position: int
+    buf: Buf
+
+    def __enter__(self) -> Entry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.buf.__exit__(kind, value, trace)
+
+
+class Directories(ABC, Generic[I]):
+    """The directories of one volume."""
+
+    def __init__(self, volume: Volume, inodes: InodeTable, zones: ZoneMap) -> None:
+        self._volume = volume
+        self._inodes = inodes
+        self._zones = zones
+        self._name_max = volume.shape.name_max
+        self._indexes: OrderedDict[int, I] = OrderedDict()
+        self._indexed = 0
+        self._blocks: dict[int, list[int]] = {}  # disk blocks of each directory in use; they never move
+
+    # ---- looking ---------------------------------------------------------------------------------------------------
+
+    def clip(self, name: bytes) -> bytes:
+        """The name as it is stored. Too long: cut as MINIX does if the mount says so, else NameTooLong."""
+        if len(name) <= self._name_max:
+            return name
+        if not self._volume.settings.truncate_names:
+            raise NameTooLong
+        return name[: self._name_max]
+
+    async def find(self, directory: Inode, name: bytes) -> int:
+        """The inode number behind a name. Raises NotFound, NotDirectory, NameTooLong."""
+        index = self._indexes.get(directory.num) or await self._index(directory)
+        packed = index.names.get(name)
+        if packed is None:
+            packed = index.names.get(self.clip(name))
+            if packed is None:
+                raise NotFound
+        return packed & 0xFFFFFFFF
+
+    async def is_empty(self, directory: Inode) -> bool:
+        """Whether nothing but ``.`` and ``..`` is in it."""
+        index = await self._index(directory)
+        return not index.names.keys() - {b".", b".."}
+
+    async def entry(self, directory: Inode, name: bytes) -> Entry:
+        """An existing name, to be changed."""
+        index = await self._index(directory)
+        name = self.clip(name)
+        packed = index.names.get(name)
+        if packed is None:
+            raise NotFound
+        position = packed >> 32
+        return Entry(directory, name, position, await self._block(directory, self._block_of(position)))
+
+    @abstractmethod
+    async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
+        """Up to `count` entries from `position` on, in order of position."""
+
+    # ---- changing --------------------------------------------------------------------------------------------------
+
+    async def enter(self, directory: Inode, name: bytes, inode: Inode) -> Entry:
+        """Add a name. Raises Exists, NameTooLong, NoSpace, and FileTooBig for a directory at its limit."""
+        if not name or b"/" in name or b"\0" in name:
+            raise InvalidArgument
+        index = await self._index(directory)
+        name = self.clip(name)
+        if name in index.names:
+            raise Exists
+        entry = await self._add(directory, index, name, inode)
+        index.names[name] = entry.position << 32 | inode.num
+        self._indexed += 1
+        self._changed(directory)
+        return entry
+
+    def remove(self, entry: Entry) -> None:
+        """Take an existing name away."""
+        index = self._indexes.get(entry.directory.num)
+        self._erase(entry, index)
+        if index is not None:
+            del index.names[entry.name]
+            self._indexed -= 1
+        self._changed(entry.directory)
+
+    def replace(self, entry: Entry, inode: Inode) -> None:
+        """Let an existing name lead to another inode, in one write."""
+        self._write(entry.buf, entry.position, inode, entry.name)
+        index = self._indexes.get(entry.directory.num)
+        if index is not None:
+            index.names[entry.name] = entry.position << 32 | inode.num
+        self._changed(entry.directory)
+
+    async def start(self, directory: Inode, parent: Inode) -> int:
+        """Give a new directory its block with ``.`` and ``..``; return the block's number. Raises NoSpace."""
+        with await self._grow(directory, 0) as buf:
+            index = self._begin(directory, parent, buf)
+            self._indexes[directory.num] = index
+            self._indexed += len(index.names)
+            self._changed(directory)
+            return buf.block
+
+    @abstractmethod
+    async def block_for_new(self, directory: Inode) -> int | None:
+        """The disk block that the next new entry will go to; None if that is not known, or the directory must grow."""
+
+    def drop_index(self, number: int) -> None:
+        """Forget what is known of a directory that is going away."""
+        self._blocks.pop(number, None)
+        index = self._indexes.pop(number, None)
+        if index is not None:
+            self._indexed -= len(index.names)
+
+    # ---- what a format does ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _block_of(self, position: int) -> int:
+        """Which block of the directory holds a position."""
+
+    @abstractmethod
+    async def _read_index(self, directory: Inode) -> I: ...
+
+    @abstractmethod
+    async def _add(self, directory: Inode, index: I, name: bytes, inode: Inode) -> Entry:
+        """Store a new name and note in the index what that does to the room in the directory."""
+
+    @abstractmethod
+    def _erase(self, entry: Entry, index: I | None) -> None:
+        """Take the entry out of its block and note the room."""
+
+    @abstractmethod
+    def _write(self, buf: Buf, position: int, inode: Inode, name: bytes) -> None:
+        """Store an entry where one of the same name is, or where there is room."""
+
+    @abstractmethod
+    def _begin(self, directory: Inode, parent: Inode, buf: Buf) -> I:
+        """Fill the first block of a new directory."""
+
+    def _empty_block(self) -> bytes:
+        """What a new block holds until an entry is in it. It is on the disk before the directory reaches that far."""
+        return bytes(self._volume.block_size)
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    async def _index(self, directory: Inode) -> I:
+        index = self._indexes.get(directory.num)
+        if index is not None:
+            self._indexes.move_to_end(directory.num)
+            return index
+        if not directory.is_directory:
+            raise NotDirectory
+        index = await self._read_index(directory)
+        other = self._indexes.setdefault(directory.num, index)
+        if other is index:
+            self._indexed += len(index.names)
+            while self._indexed > INDEXED_NAMES and len(self._indexes) > 1:
+                self.drop_index(next(iter(self._indexes)))
+        return other
+
+    async def _block(self, directory: Inode, number: int) -> Buf:
+        """Block `number` of the directory, in use, annotated with its place in it."""
+        blocks = self._blocks.get(directory.num)
+        if blocks is None or number >= len(blocks):
+            blocks = await self._map(directory)
+        block = blocks[number]
+        cache = self._volume.cache
+        return cache.get_cached(block) or await cache.get(block, directory.num, number * self._volume.block_size)
+
+    async def _map(self, directory: Inode) -> list[int]:
+        """The disk blocks of a directory, in order, up to its size."""
+        shift = self._volume.zone_shift
+        blocks: list[int] = []
+        for extent in await self._zones.extents(directory, 0, -(-directory.size // self._volume.zone_size)):
+            if not extent.zone:
+                raise Corrupt("hole in a directory", inode=directory.num)
+            blocks.extend(range(extent.zone << shift, (extent.zone + extent.count) << shift))
+        if len(blocks) * self._volume.block_size < directory.size:
+            raise Corrupt("a directory is larger than a file can be", inode=directory.num)
+        if len(self._blocks) >= MAPPED_DIRECTORIES:
+            self._blocks.clear()
+        self._blocks[directory.num] = blocks
+        return blocks
+
+    async def _grow(self, directory: Inode, number: int) -> Buf:
+        """The new last block of the directory, empty, in use.
+
+        It is written to the disk at once: what a new zone held before must never be taken for entries after a crash.
+        """
+        volume = self._volume
+        index = number >> volume.zone_shift
+        if (number + 1) * volume.block_size > volume.shape.max_file_size:
+            raise FileTooBig
+        self._zones.leaf_room(index)
+        zone = await self._zones.zone_at(directory, index)
+        if not zone:
+            zone, _ = await volume.allocate_zones(volume.goal(directory), 1)
+            try:
+                offset = volume.zone_block(zone) * volume.block_size
+                await volume.cache.device.write(offset, [self._empty_block() * (1 << volume.zone_shift)])
+                await self._zones.assign(directory, index, zone, 1)
+            except BaseException:
+                volume.free_zones(zone, 1)
+                raise
+        block = volume.zone_block(zone) + (number & ((1 << volume.zone_shift) - 1))
+        blocks = self._blocks.get(directory.num)
+        if blocks is not None and len(blocks) == number:
+            blocks.extend(range(block, volume.zone_block(zone + 1)))
+        buf = await volume.cache.get(block, directory.num, number * volume.block_size, read=False)
+        buf.data[:] = self._empty_block()
+        return buf
+
+    def _changed(self, directory: Inode) -> None:
+        directory.mtime = directory.ctime = self._volume.now()
+        self._inodes.mark_dirty(directory)

@@ -1,0 +1,302 @@
+"""A disk file server: one method for each VFS request (specification: file systems 2, 5).
+
+Requests are admitted by `fs.server` (readers together, a modifier alone). Inside a modifier the rule is: everything
+that can fail or suspend comes first, then the change. The change is in memory; `mount` brings it to the disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import stat
+from collections.abc import Sequence
+
+from minixfs.errors import Busy, InvalidArgument, IsDirectory, MinixFsError, NotDirectory, NotFound
+from minixfs.fs.disk.inode import Inode
+from minixfs.fs.disk.mount import DiskMount
+from minixfs.fs.disk.volume import NS
+from minixfs.fs.protocol import DirEntry, Node, Stat, StatVfs, Time, TimeUpdate
+from minixfs.fs.server import modifier, reader
+from minixfs.hw.blockdev.device import Buffer, Data
+
+log = logging.getLogger(__name__)
+
+DAY = 86400 * NS
+
+
+class DiskFileServer(DiskMount):
+    """Answers VFS about the files of a mounted volume."""
+
+    # ---- the mount -------------------------------------------------------------------------------------------------
+
+    @reader
+    async def mountpoint(self, ino: int) -> None:
+        inode = self.inodes.open(ino)
+        if inode.mountpoint:
+            raise Busy
+        if inode.is_device:
+            raise NotDirectory
+        inode.mountpoint = True
+
+    @reader
+    async def statvfs(self) -> StatVfs:
+        shape = self.volume.shape
+        total, free = await self.volume.block_usage()
+        return StatVfs(
+            bsize=shape.zone_size,
+            frsize=shape.block_size,
+            blocks=total,
+            bfree=free,
+            bavail=free,
+            files=shape.inodes,
+            ffree=await self.volume.count_free_inodes(),
+            namemax=shape.name_max,
+            fsid=self.dev,
+            read_only=self.read_only,
+        )
+
+    # ---- references and attributes ---------------------------------------------------------------------------------
+
+    async def putnode(self, ino: int, count: int) -> None:
+        inode = self.inodes.open(ino)
+        if count < 1 or count > inode.count:
+            raise InvalidArgument(message=f"{count} references to inode {ino} are not held")
+        if self.inodes.put(inode, count) and not self.read_only and self.gate.try_modify():
+            try:
+                await self._free(inode)
+            finally:
+                self.gate.leave(True)
+
+    @reader
+    async def stat(self, ino: int) -> Stat:
+        inode = self.inodes.open(ino)
+        return self._stat(inode, await self._zones_of(inode))
+
+    @modifier
+    async def chmod(self, ino: int, mode: int) -> int:
+        inode = self.inodes.open(ino)
+        inode.mode = inode.mode & ~0o7777 | mode & 0o7777
+        self._touch(inode)
+        return inode.mode
+
+    @modifier
+    async def chown(self, ino: int, uid: int, gid: int) -> int:
+        inode = self.inodes.open(ino)
+        self.volume.check_ids(uid, gid)
+        inode.uid, inode.gid = uid, gid
+        if not inode.is_directory:
+            _drop_set_id(inode)
+        self._touch(inode)
+        return inode.mode
+
+    @modifier
+    async def utime(self, ino: int, atime: Time, mtime: Time, ctime: Time = TimeUpdate.NOW) -> None:
+        inode = self.inodes.open(ino)
+        now = self.volume.now()
+        inode.atime = self._stamp(atime, inode.atime, now)
+        inode.mtime = self._stamp(mtime, inode.mtime, now)
+        inode.ctime = self._stamp(ctime, inode.ctime, now)
+        self.inodes.mark_dirty(inode)
+
+    # ---- names -----------------------------------------------------------------------------------------------------
+
+    @reader
+    async def readlink(self, ino: int) -> bytes:
+        return await self.link_text(self.inodes.open(ino))
+
+    @reader
+    async def getdents(self, ino: int, position: int, count: int) -> list[DirEntry]:
+        directory = self.inodes.open(ino)
+        if position < 0:
+            raise NotFound
+        if not directory.nlinks:
+            return []
+        found = await self._directories.entries(directory, position, count)
+        self._accessed(directory)
+        return found
+
+    @reader
+    async def getnodes(self, entries: Sequence[DirEntry]) -> list[tuple[Node, Stat] | None]:
+        found: list[tuple[Node, Stat] | None] = []
+        try:
+            for entry in entries:
+                try:
+                    found.append(await self._node_and_stat(entry.ino))
+                except MinixFsError as error:  # it may just have been removed; a lookup of the name will tell
+                    log.info("entry %r: %s", entry.name, error)
+                    found.append(None)
+        except BaseException:
+            for known in found:
+                if known is not None:
+                    await self.put(self.inodes.open(known[0].ino))
+            raise
+        return found
+
+    @modifier
+    async def create(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> Node:
+        return self.node(await self._names.make(directory, name, stat.S_IFREG | mode & 0o7777, uid, gid))
+
+    @modifier
+    async def mknod(self, directory: int, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> None:
+        await self._names.make_special(directory, name, mode, uid, gid, rdev)
+
+    @modifier
+    async def mkdir(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> None:
+        await self._names.make_directory(directory, name, mode, uid, gid)
+
+    @modifier
+    async def symlink(self, directory: int, name: bytes, target: bytes, uid: int, gid: int) -> None:
+        await self._names.make_symlink(directory, name, target, uid, gid)
+
+    @modifier
+    async def link(self, ino: int, directory: int, name: bytes) -> None:
+        await self._names.link(ino, directory, name)
+
+    @modifier
+    async def unlink(self, directory: int, name: bytes) -> None:
+        await self._names.unlink(directory, name)
+
+    @modifier
+    async def rmdir(self, directory: int, name: bytes) -> None:
+        await self._names.remove_directory(directory, name)
+
+    @modifier
+    async def rename(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
+        await self._names.rename(old_directory, old_name, new_directory, new_name)
+
+    @modifier
+    async def exchange(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
+        await self._names.exchange(old_directory, old_name, new_directory, new_name)
+
+    # ---- data ------------------------------------------------------------------------------------------------------
+
+    @reader
+    async def read(self, ino: int, position: int, size: int) -> Buffer:
+        inode = self.inodes.open(ino)
+        if inode.is_device:
+            raise InvalidArgument
+        data = await self._files.read(inode, position, size)
+        self._accessed(inode)
+        return data
+
+    @reader
+    async def accessed(self, ino: int) -> bool:
+        return self._accessed(self.inodes.open(ino))
+
+    @modifier
+    async def write(self, ino: int, position: int, data: Data) -> int:
+        inode = self.inodes.open(ino)
+        if inode.is_device or inode.is_directory:
+            raise InvalidArgument
+        if not len(data):
+            return 0
+        written = await self._files.write(inode, position, data)
+        _drop_set_id(inode)
+        return written
+
+    @modifier
+    async def truncate(self, ino: int, size: int) -> None:
+        inode = self.inodes.open(ino)
+        if inode.is_directory:
+            raise IsDirectory
+        await self._files.truncate(inode, size)
+        _drop_set_id(inode)
+
+    @modifier
+    async def free_range(self, ino: int, start: int, end: int) -> None:
+        await self._files.free_range(self.inodes.open(ino), start, end)
+
+    @reader
+    async def peek(self, ino: int, position: int, size: int) -> None:
+        await self._files.peek(self.inodes.open(ino), position, size)
+
+    async def inhibit_readahead(self, ino: int) -> None:
+        self.inodes.open(ino).after_seek = True
+
+    @reader
+    async def bread(self, position: int, size: int) -> Buffer:
+        block_size = self.volume.block_size
+        result = bytearray(max(0, min(size, self._device_end() - position)))
+        done = 0
+        while done < len(result):
+            block, start = divmod(position + done, block_size)
+            with await self.volume.cache.get(block) as buf:
+                part = buf.data[start : start + len(result) - done]
+                result[done : done + len(part)] = part
+            done += len(part)
+        return result
+
+    @reader
+    async def bpeek(self, position: int, size: int) -> None:
+        block_size = self.volume.block_size
+        end = min(position + size, self._device_end())
+        for block in range(position // block_size, -(-end // block_size)):
+            self.volume.cache.put(await self.volume.cache.get(block))
+
+    # ---- pieces of requests ----------------------------------------------------------------------------------------
+
+    async def _node_and_stat(self, number: int) -> tuple[Node, Stat]:
+        """What `getnodes` tells of one inode, which is in use afterwards."""
+        inode = await self.load(number)
+        try:
+            return self.node(inode), self._stat(inode, await self._zones_of(inode))
+        except BaseException:
+            await self.put(inode)
+            raise
+
+    async def _zones_of(self, inode: Inode) -> int:
+        if not inode.has_zones:
+            return 0
+        return inode.zones_used if inode.zones_used is not None else await self._zones.count(inode)
+
+    def _stat(self, inode: Inode, zones: int) -> Stat:
+        return Stat(
+            ino=inode.num,
+            mode=inode.mode,
+            nlink=inode.nlinks,
+            uid=inode.uid,
+            gid=inode.gid,
+            rdev=inode.rdev if inode.is_device else 0,
+            size=inode.size,
+            blksize=self.volume.block_size,
+            blocks=zones * self.volume.zone_size // 512,
+            atime=inode.atime,
+            mtime=inode.mtime,
+            ctime=inode.ctime,
+        )
+
+    def _device_end(self) -> int:
+        """Bytes of the device in whole blocks, which is what the cache can hold."""
+        return self.device.size // self.volume.block_size * self.volume.block_size
+
+    def _touch(self, inode: Inode) -> None:
+        inode.ctime = self.volume.now()
+        self.inodes.mark_dirty(inode)
+
+    def _stamp(self, time: Time, old: int, now: int) -> int:
+        """A stamp as the format can hold it."""
+        if time is TimeUpdate.OMIT:
+            return old
+        if isinstance(time, TimeUpdate):
+            return now
+        shape = self.volume.shape
+        return min(max(time - time % shape.granularity, shape.time_min), shape.time_max)
+
+    def _accessed(self, inode: Inode) -> bool:
+        """Stamp a read as the mount's atime policy wants it; whether that changed the stamp."""
+        policy = self._settings.atime
+        if self.read_only or policy == "noatime" or not self.volume.shape.has_times:
+            return False
+        now = self.volume.now()
+        recent = inode.atime > max(inode.mtime, inode.ctime) and now - inode.atime < DAY
+        if inode.atime == now or (policy == "relatime" and recent):
+            return False
+        inode.atime = now
+        self.inodes.mark_dirty(inode)
+        return True
+
+
+def _drop_set_id(inode: Inode) -> None:
+    """Changed data is no longer what the set-id bits were granted to (set-gid without group execute is locking)."""
+    inode.mode &= ~0o4000
+    if inode.mode & 0o010:
+        inode.mode &= ~0o2000
