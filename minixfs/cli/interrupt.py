@@ -5,11 +5,11 @@
             interrupt.check()                    between two calls; raises Interrupted once a signal has come
             image.remove(path)
 
-SIGINT, SIGTERM and SIGHUP only set a flag inside the block, so that the call that is under way ends, the image is closed
-as always and is clean; further signals change nothing. `Interrupted` ends the command with 128 + the signal's number;
-handlers of single files, which catch OSError and MinixFsError, let it pass. It is raised at the end of the block too.
-What may wait for long and touches no image (a pipe, a terminal) goes into ``interrupt.at_once()``, where a signal raises
-immediately.
+SIGINT, SIGTERM and SIGHUP only set a flag inside the block, so that the call that is under way ends, the image is
+closed as always and is clean; further signals change nothing. `Interrupted` ends the command with 128 + the signal's
+number; handlers of single files, which catch OSError and MinixFsError, let it pass. It is raised at the end of the
+block too. What may wait for long and touches no image (a pipe, a terminal) goes into ``interrupt.at_once()``, where a
+signal raises immediately.
 
 A signal that is ignored (nohup, background jobs) stays ignored. Outside the main thread, where Python delivers no
 signals, the block does nothing.
