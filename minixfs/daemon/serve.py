@@ -27,6 +27,7 @@ from minixfs.daemon.runtime import TrioRuntime
 from minixfs.daemon.vfs import Limits, Vfs
 from minixfs.daemon.view import View
 from minixfs.errors import MinixFsError, UsageError
+from minixfs.hw.blockdev.open import root_of
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,10 @@ async def _serve(request: MountRequest, ready: Ready) -> None:
     error: MinixFsError | None = None
     control: ControlServer | None = None
     try:
-        warnings = await assembly.mount_root(request.image, request.partition)
+        partition = request.partition
+        if request.tree and partition is None and options.offset is None:
+            partition = await root_of(request.image, vfs.runtime)
+        warnings = await assembly.mount_root(request.image, partition)
         if request.tree:
             warnings += await assembly.mount_fstab()
         for partition, path in request.also:

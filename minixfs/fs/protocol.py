@@ -260,6 +260,10 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
         """Up to `size` bytes; fewer only at the end of the file."""
         self._unknown()
 
+    async def read_runs(self, ino: int, position: int, size: int) -> list[tuple[int, Buffer]]:
+        """As `read` of a regular file, but without its holes: where each run of data begins, and the data."""
+        self._unknown()
+
     async def accessed(self, ino: int) -> bool:
         """The caller will read what it has cached: stamp the access time as a read would; return whether it changed."""
         self._unknown()

@@ -11,7 +11,7 @@ iteration begins and closes it when that ends, and can be called again unless th
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from minixfs.hw.blockdev.device import Data
@@ -28,7 +28,8 @@ class Entry:
     """`path` is relative to the top, without a leading slash; `mode` has the type; times are nanoseconds since 1970.
 
     `size` is that of a regular file, 0 for all others; `rdev` the device number (Linux's encoding) of a device node;
-    `target` the text of a symbolic link. `origin` names the file for messages: what the user would call it.
+    `target` the text of a symbolic link. `origin` names the file for messages: what the user would call it. `runs`
+    says where a regular file has data, as (offset, bytes), ascending and apart; None when nothing is known of holes.
     """
 
     path: bytes
@@ -43,6 +44,7 @@ class Entry:
     target: bytes = b""
     link: Hashable | None = None
     content: Content | None = None
+    runs: Sequence[tuple[int, int]] | None = None
     origin: str = ""
 
     @property

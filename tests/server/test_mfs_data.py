@@ -91,6 +91,25 @@ def test_a_hole_reads_as_zeroes_and_costs_nothing(fs: Served) -> None:
     fs.putnode(ino, 1)
 
 
+def test_runs_leave_out_holes(fs: Served) -> None:
+    zone = fs.server.volume.zone_size
+    ino = make(fs, b"f", b"a" * zone + b"b" * 10, position=2 * zone)
+    fs.write(ino, 6 * zone + 5, b"c" * (2 * zone))
+    fs.truncate(ino, 12 * zone)
+    assert [(at, bytes(data)) for at, data in fs.read_runs(ino, 0, 1 << 31)] == [
+        (2 * zone, b"a" * zone + b"b" * 10 + bytes(zone - 10)),
+        (6 * zone, bytes(5) + b"c" * (2 * zone) + bytes(zone - 5)),
+    ]
+    assert [(at, bytes(data)) for at, data in fs.read_runs(ino, 3 * zone + 9, 3 * zone)] == [
+        (3 * zone + 9, b"b" + bytes(zone - 10)),
+        (6 * zone, bytes(5) + b"cccc"),
+    ]
+    assert fs.read_runs(ino, 12 * zone, 1) == []
+    with pytest.raises(InvalidArgument):
+        fs.read_runs(1, 0, 1)
+    fs.putnode(ino, 1)
+
+
 def test_writing_into_a_hole_leaves_zeroes_around(fs: Served) -> None:
     zone = fs.server.volume.zone_size
     ino = make(fs, b"f", b"end", position=10 * zone)

@@ -179,6 +179,15 @@ class DiskFileServer(DiskMount):
         return data
 
     @reader
+    async def read_runs(self, ino: int, position: int, size: int) -> list[tuple[int, Buffer]]:
+        inode = self.inodes.open(ino)
+        if not inode.is_regular:
+            raise InvalidArgument
+        runs = await self._files.read_runs(inode, position, size)
+        self._accessed(inode)
+        return runs
+
+    @reader
     async def accessed(self, ino: int) -> bool:
         return self._accessed(self.inodes.open(ino))
 

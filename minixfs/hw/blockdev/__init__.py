@@ -9,6 +9,7 @@ What lies between a device and its user; each is a device itself:
 
 * `wrapper`: the common part of the ones below, forwards everything;
 * `partition`: a byte window of another device (`Slice`), and the reader of partition tables;
+* `table`: their writer;
 * `recorder`: remembers writes and flushes in order, and rebuilds the image as of any point between them;
 * `fault`: makes chosen operations fail.
 

@@ -20,7 +20,7 @@ from minixfs.errors import DeviceError, UsageError
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.image import ImageDevice
 from minixfs.hw.blockdev.lock import lock_range
-from minixfs.hw.blockdev.partition import SECTOR, Partition, Slice, choices, listing, scan
+from minixfs.hw.blockdev.partition import SECTOR, Partition, Slice, boot_partition, choices, listing, scan
 from minixfs.hw.runtime import INLINE, Runtime
 
 Probe = Callable[[BlockDevice], Awaitable[bool]]
@@ -80,6 +80,18 @@ async def open_device(
     if whole:
         return image
     return Slice(image, start, size, name=f"{path}:{partition}" if partition else None, owns_parent=True)
+
+
+async def root_of(spec: str, runtime: Runtime = INLINE) -> str | None:
+    """The partition that holds the root when `spec` is a whole disk that says so; else None. Raises UsageError."""
+    path, partition, offset = _parse(spec)
+    if partition is not None or offset is not None:
+        return None
+    image = _open_image(path, read_only=True, runtime=runtime)
+    try:
+        return boot_partition(await scan(image))
+    finally:
+        image.close()
 
 
 def _parse(spec: str) -> tuple[str, str | None, int | None]:

@@ -62,8 +62,12 @@ class Partition:
     active: bool
 
     def __str__(self) -> str:
-        kind = _TYPE_NAMES.get(self.type, f"type {self.type:#04x}")
-        return f"{kind}, {_human(self.size)}{', active' if self.active else ''}"
+        return f"{type_name(self.type)}, {_human(self.size)}{', active' if self.active else ''}"
+
+
+def type_name(number: int) -> str:
+    """What the type byte of an entry says, in a word or two."""
+    return _TYPE_NAMES.get(number, f"type {number:#04x}")
 
 
 async def scan(device: BlockDevice) -> list[Partition]:
@@ -142,6 +146,14 @@ def choices(partitions: Sequence[Partition]) -> list[Partition]:
     used = [partition for partition in partitions if partition.type not in (UNUSED, *EXTENDED)]
     frames = {partition.name[:2] for partition in used if len(partition.name) > 2}
     return [partition for partition in used if partition.name not in frames]
+
+
+def boot_partition(partitions: Sequence[Partition]) -> str | None:
+    """Where MINIX would start from: the one active part of a partition that is active itself."""
+    active = {partition.name for partition in partitions if partition.active}
+    usable = [partition.name for partition in choices(partitions) if partition.type == MINIX]
+    found = [name for name in usable if name in active and name[:2] in active]
+    return found[0] if len(found) == 1 else None
 
 
 def listing(image: str, partitions: Sequence[Partition]) -> str:

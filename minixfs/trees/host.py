@@ -1,0 +1,190 @@
+"""A directory of the host as a source of entries.
+
+`entries(top)` walks the tree below `top`, symbolic links as links, without ever holding more than the names of the
+directories on the way; `take_content` gives any entry the content of a host file. What it says of a file was true when the file was met; a file that vanishes, or that is shorter
+when its content is read, is an OSError that names it. Access times of what may be read so are left as they are.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+
+from minixfs.trees.entry import PIECE, Entry
+
+_PATH_MAX = 4096
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+"""A file may have become something else since it was met: then nothing is followed, and nothing waits."""
+
+
+def entries(top: str | bytes, *, one_file_system: bool = False) -> Iterator[Entry]:
+    """All files of the directory `top`, itself included, as `minixfs.trees.entry` has it. Raises OSError.
+
+    `one_file_system`: directories on which something else is mounted are taken as empty.
+    """
+    base = os.fsencode(top)
+    found = os.stat(base)
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), base)
+    device = found.st_dev
+    yield _entry(b"", base, found)
+    prefix = base if base.endswith(b"/") else base + b"/"
+    walk = [(b"", iter(_names(base)))]
+    while walk:
+        directory, names = walk[-1]
+        for name in names:
+            path = directory + name
+            full = prefix + path
+            found = _lstat(full)
+            yield _entry(path, full, found)
+            if stat.S_ISDIR(found.st_mode) and (found.st_dev == device or not one_file_system):
+                walk.append((path + b"/", iter(_names(full))))
+                break
+        else:
+            walk.pop()
+
+
+class _Content:
+    """The data of one host file, read when it is asked for: its first `size` bytes, or `runs` of them."""
+
+    __slots__ = ("path", "runs", "size")
+
+    def __init__(self, path: bytes, size: int, runs: Sequence[tuple[int, int]] | None) -> None:
+        self.path = path
+        self.size = size
+        self.runs = runs
+
+    def __call__(self) -> Iterator[tuple[int, bytes]]:
+        descriptor = _open(self.path, _READ)
+        try:
+            for offset, length in ((0, self.size),) if self.runs is None else self.runs:
+                end = offset + length
+                while offset < end:
+                    data = os.pread(descriptor, min(end - offset, PIECE), offset)
+                    if not data:
+                        raise OSError(errno.EIO, "the file became shorter while it was read", self.path)
+                    yield offset, data
+                    offset += len(data)
+        finally:
+            os.close(descriptor)
+
+
+def _entry(path: bytes, full: bytes, found: os.stat_result) -> Entry:
+    mode = found.st_mode
+    entry = Entry(
+        path,
+        mode,
+        found.st_uid,
+        found.st_gid,
+        found.st_mtime_ns,
+        found.st_atime_ns,
+        found.st_ctime_ns,
+        origin=os.fsdecode(full),
+    )
+    kind = stat.S_IFMT(mode)
+    if kind == stat.S_IFREG:
+        take_content(entry, full, found)
+    elif kind == stat.S_IFLNK:
+        entry.target = _readlink(full)
+    elif kind != stat.S_IFDIR:
+        entry.rdev = found.st_rdev
+    if found.st_nlink > 1 and kind != stat.S_IFDIR:
+        entry.link = (found.st_dev, found.st_ino)
+    return entry
+
+
+def take_content(entry: Entry, path: bytes, found: os.stat_result) -> None:
+    """Let the regular file `path` with attributes `found` be the content of `entry`."""
+    size = found.st_size
+    if size:
+        entry.size = size
+        entry.runs = _runs(path, size) if found.st_blocks * 512 < size else None
+        entry.content = _Content(path, size, entry.runs)
+
+
+def _runs(path: bytes, size: int) -> list[tuple[int, int]] | None:
+    """Where the file has data; None when it has no holes, or the host cannot tell."""
+    runs: list[tuple[int, int]] = []
+    descriptor = _open(path, _READ)
+    try:
+        end = 0
+        while end < size:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+            if start >= size:
+                break
+            end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
+            runs.append((start, end - start))
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return None
+        if error.errno != errno.ENXIO:  # no more data
+            raise
+    finally:
+        os.close(descriptor)
+    return None if runs == [(0, size)] else runs
+
+
+# ---- paths, also those that are too long for one system call ---------------------------------------------------------
+
+
+def _open(path: bytes, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NOATIME)
+    except PermissionError:  # O_NOATIME is for owners
+        return os.open(path, flags)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+    parent = _parent(path)
+    try:
+        return os.open(os.path.basename(path), flags, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _names(path: bytes) -> list[bytes]:
+    """The names in a directory, in the order of their bytes."""
+    if len(path) < _PATH_MAX:
+        return sorted(os.listdir(path))
+    descriptor = _open(path, _READ | os.O_DIRECTORY)
+    try:
+        return sorted(map(os.fsencode, os.listdir(descriptor)))
+    finally:
+        os.close(descriptor)
+
+
+def _lstat(path: bytes) -> os.stat_result:
+    if len(path) < _PATH_MAX:
+        return os.lstat(path)
+    parent = _parent(path)
+    try:
+        return os.stat(os.path.basename(path), dir_fd=parent, follow_symlinks=False)
+    finally:
+        os.close(parent)
+
+
+def _readlink(path: bytes) -> bytes:
+    if len(path) < _PATH_MAX:
+        return os.readlink(path)
+    parent = _parent(path)
+    try:
+        return os.readlink(os.path.basename(path), dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _parent(path: bytes) -> int:
+    """The directory that holds `path`, opened step by step."""
+    flags = os.O_PATH | os.O_DIRECTORY
+    head, *parts = os.path.dirname(path).split(b"/")
+    descriptor = os.open(head or b"/", flags)
+    for part in parts:
+        if part:
+            outer = descriptor
+            try:
+                descriptor = os.open(part, flags | os.O_NOFOLLOW, dir_fd=outer)
+            finally:
+                os.close(outer)
+    return descriptor
