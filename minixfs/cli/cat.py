@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 
 from minixfs.cli.offline import complain, opened, sources
 from minixfs.errors import MinixFsError
+from minixfs.image.image import Image
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
@@ -26,9 +26,9 @@ def cat(arguments: tuple[str, ...]) -> int:
     failures = 0
     for image, paths in sources(arguments):
         try:
-            with opened(image) as process:
+            with opened(image) as files:
                 for path in paths:
-                    failures += not _copy(process, image, path, output)
+                    failures += not _copy(files, path, output)
         except MinixFsError as error:
             complain(error)
             failures += 1
@@ -36,17 +36,24 @@ def cat(arguments: tuple[str, ...]) -> int:
     return 1 if failures else 0
 
 
-def _copy(process: Any, image: str, path: bytes, output: BinaryIO) -> bool:
+def _copy(image: Image, path: bytes, output: BinaryIO) -> bool:
     """Whether all of the file was written; if not, the user was told why."""
     try:
-        descriptor = process.open(path, os.O_RDONLY)
-        try:
-            while data := process.read(descriptor, CHUNK):
-                output.write(data)
-        finally:
-            process.close(descriptor)
-    except MinixFsError as error:
-        output.flush()
-        complain(error, image, path)
-        return False
-    return True
+        file = image.open(path, "rb", 0)
+    except OSError as error:
+        return _failed(error, output)
+    with file:
+        while True:
+            try:
+                data = file.read(CHUNK)
+            except OSError as error:
+                return _failed(error, output)
+            if not data:
+                return True
+            output.write(data)
+
+
+def _failed(error: OSError, output: BinaryIO) -> bool:
+    output.flush()
+    complain(error)
+    return False

@@ -1,4 +1,5 @@
-"""`minixfs info`: what an image holds. A file system: format, sizes, usage, state. A disk: its partitions.
+"""`minixfs info`: what an image holds. A file system: format, sizes, usage, fragmentation, state. A disk: its
+partitions. One file: how it lies.
 
 Of a volume that cannot be mounted everything that its superblock says is shown, and then why; the exit code is 1.
 MFS superblocks hold no dates; the age of the root directory is the best that they can tell.
@@ -7,121 +8,131 @@ MFS superblocks hold no dates; the age of the root directory is the best that th
 from __future__ import annotations
 
 import json
+import os
 import time
-from typing import Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from minixfs.cli.offline import complain, opened
+from minixfs.cli.offline import complain, split
 from minixfs.cli.show import human
-from minixfs.errors import BadSuperblock, MinixFsError, UsageError
-from minixfs.fs.mfs.layout import MAX_ZONE_SHIFT, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE
-from minixfs.fs.mfs.superblock import Superblock
+from minixfs.errors import MinixFsError, UsageError
+from minixfs.fsck.report import printable
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.open import open_device
 from minixfs.hw.blockdev.partition import Partition, Slice, scan
 from minixfs.hw.runtime import run
+from minixfs.image.anatomy.volume import Anatomy, Facts, identify
 
-Facts = dict[str, Any]
-"""What is known, as ``--json`` gives it: sizes in bytes, times in seconds since 1970."""
+if TYPE_CHECKING:
+    from minixfs.image.anatomy.blocks import Layout
+
+PATIENCE = 5.0
+"""Seconds that looking for fragmentation may take."""
+EXIT_NOTHING = 2
+"""As blkid(8): there is nothing to tell."""
+_UNESCAPED = frozenset("%+,-./:=@_")
 
 
 @click.command()
-@click.argument("image")
+@click.argument("image", metavar="IMAGE[:/PATH]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-def info(image: str, as_json: bool) -> int:
-    """Show what IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET) is and how full it is."""
-    failure: MinixFsError | None = None
-    device = run(open_device(image, read_only=True))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["full", "export", "value"]),
+    default="full",
+    help="export: KEY=value lines as blkid writes them; value: the values alone.",
+)
+@click.option("-s", "--match-tag", "keys", multiple=True, metavar="KEY", help="With -o: only this one (repeatable).")
+def info(image: str, as_json: bool, output: str, keys: tuple[str, ...]) -> int:
+    """Show what IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET) is and how full it is, or how a file in it lies.
+
+    The exit code is 1 when it cannot be mounted, and 2 when -o has nothing to show.
+    """
+    spec, path = split(os.fsencode(image))
+    image = os.fsdecode(spec)
+    if (path is not None or as_json) and (output != "full" or keys):
+        raise UsageError("-o and -s are for whole volumes and not for --json; leave them out")
+    with closing(run(open_device(image, read_only=True))) as device:
+        anatomy = identify(device)
+        if anatomy is None:
+            if path is not None:
+                raise UsageError(f"{image}: no file system was found")
+            return _disk(image, device, as_json, output, keys)
+        if path is not None:
+            return _file(image, path, anatomy, as_json)
+        if output != "full" or keys:
+            return _tags({"DEVNAME": image, **anatomy.tags()}, output, keys)
+        return _volume(image, anatomy, as_json)
+
+
+# ---- one volume ----------------------------------------------------------------------------------------------------
+
+
+def _volume(image: str, anatomy: Anatomy, as_json: bool) -> int:
+    facts, failure = anatomy.facts(), None
     try:
-        superblock = _superblock(device)
-        facts = _disk(device) if superblock is None else _volume(superblock, device.size)
-    finally:
-        device.close()
-    if superblock is not None:
-        try:
-            facts |= _usage(image)
-        except MinixFsError as error:
-            failure = error
-    elif not facts["partitions"]:
-        raise UsageError(f"{image}: neither a MINIX file system nor a partition table was found")
+        facts |= _usage(image)
+        facts["fragmentation"] = _fragmentation(anatomy)
+    except MinixFsError as error:
+        failure = error
     if as_json:
-        click.echo(json.dumps({"image": image, **facts, "mountable": failure is None}, indent=1))
+        _print_json({"image": image, **facts, "mountable": failure is None})
     else:
-        click.echo("\n".join(_volume_lines(facts) if superblock is not None else _disk_lines(facts)))
+        lines = anatomy.lines(_size) | _usage_lines(facts)
+        width = max(map(len, lines))
+        click.echo("\n".join(f"{label:{width}}  {text}" for label, text in lines.items()))
     if failure is None:
         return 0
     complain(failure)
     return 1
 
 
-def _superblock(device: BlockDevice) -> Superblock | None:
-    raw = bytearray(SUPERBLOCK_SIZE)
-    run(device.read(SUPERBLOCK_OFFSET, [raw]))
-    try:
-        return Superblock.parse(bytes(raw))
-    except BadSuperblock:
-        return None
-
-
-# ---- one volume ----------------------------------------------------------------------------------------------------
-
-
-def _volume(superblock: Superblock, device_size: int) -> Facts:
-    variant = superblock.variant
-    zone_size = superblock.zone_size if superblock.zone_shift <= MAX_ZONE_SHIFT else None
-    return {
-        "format": "mfs",
-        "variant": variant.name,
-        "version": variant.version,
-        "name_max": variant.name_max,
-        "byte_order": "big" if superblock.swapped else "little",
-        "clean": superblock.clean,
-        "size": zone_size and superblock.zones * zone_size,
-        "device_size": device_size,
-        "block_size": superblock.block_size,
-        "zone_size": zone_size,
-        "zones": superblock.zones,
-        "first_data_zone": superblock.first_data_zone,
-        "inodes": superblock.inodes,
-        "inode_map_blocks": superblock.imap_blocks,
-        "zone_map_blocks": superblock.zmap_blocks,
-        "file_size_max": superblock.max_size,
-    }
-
-
 def _usage(image: str) -> Facts:
-    with opened(image) as process:
-        usage, root = process.statvfs(b"/"), process.stat(b"/")
+    from minixfs.image.image import Image
+
+    with Image(image) as opened:
+        usage, root = opened.statvfs(), opened.stat("/")
         return {
-            "free": usage.bfree * usage.frsize,
-            "inodes_free": usage.ffree,
-            "root_modified": root.mtime // 10**9,
+            "free": usage.f_bfree * usage.f_frsize,
+            "inodes_free": usage.f_ffree,
+            "root_modified": int(root.st_mtime),
         }
 
 
-def _volume_lines(facts: Facts) -> list[str]:
-    name = f"V{facts['version']}, as MINIX 3 makes it" if facts["variant"] == "hybrid" else facts["variant"]
-    state = "clean" if facts["clean"] else "not marked clean: in use, not cleanly unmounted, or never checked"
-    cut = ", which cuts it short" if facts["size"] and facts["size"] > facts["device_size"] else ""
+def _fragmentation(anatomy: Anatomy) -> Facts | None:
+    """How scattered the files and the free space are; None where that cannot be found out in time."""
+    try:
+        found = anatomy.survey(PATIENCE).fragmentation()
+    except MinixFsError:
+        return None
+    return {name: getattr(found, name) for name in found.__slots__}
+
+
+def _usage_lines(facts: Facts) -> dict[str, str]:
+    if "free" not in facts:
+        return {}
+    changed = time.localtime(facts["root_modified"])
     lines = {
-        "Format": f"MINIX {name}, {facts['byte_order']}-endian, names of up to {facts['name_max']} bytes",
-        "State": state,
-        "Size": f"{_size(facts['size'])} on a device of {_size(facts['device_size'])}{cut}",
-        "Blocks": f"{_size(facts['block_size'])}, zones of {_size(facts['zone_size'])}",
-        "Zones": f"{facts['zones']}, data from zone {facts['first_data_zone']} on",
-        "Maps": f"{facts['inode_map_blocks']} blocks for inodes, {facts['zone_map_blocks']} for zones",
-        "Largest file": _size(facts["file_size_max"]),
-        "Inodes": str(facts["inodes"]),
+        "Inodes": _share(facts["inodes"] - facts["inodes_free"], facts["inodes"], str),
+        "Space": _share(facts["size"] - facts["free"], facts["size"], human),
+        "Root changed": time.strftime("%Y-%m-%d %H:%M:%S", changed),
     }
-    if "free" in facts:
-        used = facts["size"] - facts["free"]
-        lines["Inodes"] = _share(facts["inodes"] - facts["inodes_free"], facts["inodes"], str)
-        lines["Space"] = _share(used, facts["size"], human)
-        changed = time.localtime(facts["root_modified"])
-        lines["Root changed"] = time.strftime("%Y-%m-%d %H:%M:%S", changed)
-    width = max(map(len, lines))
-    return [f"{label:{width}}  {text}" for label, text in lines.items()]
+    found = facts.get("fragmentation")
+    return lines | (_fragmentation_lines(found) if found else {"Fragmentation": "not known: too much to look at"})
+
+
+def _fragmentation_lines(found: Facts) -> dict[str, str]:
+    some = "" if found["complete"] else " looked at"
+    files, whole = found["files"], found["files_in_one_piece"]
+    text = f"{100 * whole // files}% of {files} files{some} in one piece, {found['pieces'] / files:.2f} pieces a file"
+    free = f"{found['free_runs']} pieces, the largest {human(found['free_run_largest'])}"
+    return {
+        "Fragmentation": text if files else "no files",
+        "Free space": free + f", on average {human(found['free_run_mean'])}" if found["free_runs"] else "none",
+    }
 
 
 def _share(used: int, total: int, shown: Any) -> str:
@@ -134,15 +145,102 @@ def _size(size: int | None) -> str:
     return f"{size} bytes" if size < 1024 else f"{human(size)} ({size} bytes)"
 
 
+def _tags(tags: dict[str, str], output: str, keys: tuple[str, ...]) -> int:
+    """KEY=value lines. As with blkid, ``-s`` leaves the name of the device in them, but not among the values."""
+    shown = {key: value for key, value in tags.items() if not keys or key in keys}
+    if not shown:
+        return EXIT_NOTHING
+    if output == "value":
+        shown.pop("DEVNAME", None)
+        click.echo("\n".join(shown.values()))
+    else:
+        shown = {"DEVNAME": tags["DEVNAME"]} | shown
+        click.echo("\n".join(f"{key}={_escaped(value)}" for key, value in shown.items()))
+    return 0
+
+
+def _escaped(value: str) -> str:
+    """A value that a shell reads back as it is."""
+    return "".join(c if c.isalnum() or c in _UNESCAPED else f"\\{c}" for c in printable(os.fsencode(value)))
+
+
+# ---- one file ------------------------------------------------------------------------------------------------------
+
+
+def _file(image: str, path: bytes, anatomy: Anatomy, as_json: bool) -> int:
+    try:
+        layout = anatomy.layout_of(anatomy.find(path))
+    except MinixFsError as error:
+        complain(error, image, path)
+        return 1
+    if as_json:
+        _print_json(
+            {
+                "image": image,
+                "path": os.fsdecode(path),
+                "inode": layout.inode,
+                "size": layout.size,
+                "block_size": layout.block_size,
+                "pieces": layout.pieces,
+                "indirect": layout.indirect,
+                "runs": [run._asdict() for run in layout.runs],
+            }
+        )
+    else:
+        click.echo("\n".join(_layout_lines(printable(path), layout)))
+    return 0
+
+
+def _layout_lines(name: str, layout: Layout) -> list[str]:
+    blocks = sum(run.length for run in layout.runs)
+    lines = [
+        f"{name}: inode {layout.inode}, {_size(layout.size)}, {_count(blocks, 'block')} of {layout.block_size} bytes"
+        f" and {_count(len(layout.indirect), 'indirect block')}, {_count(len(layout.runs), 'run')}"
+        f" in {_count(layout.pieces, 'piece')}"
+    ]
+    rows = [("run", "logical", "physical", "length")]
+    rows += [
+        (str(index), f"{run.logical}-{run.logical + run.length - 1}",
+         f"{run.physical}-{run.physical + run.length - 1}", str(run.length))
+        for index, run in enumerate(layout.runs)
+    ]  # fmt: skip
+    if layout.runs:
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 # ---- a whole disk --------------------------------------------------------------------------------------------------
 
 
-def _disk(device: BlockDevice) -> Facts:
-    partitions = [_partition(device, partition) for partition in run(scan(device))]
-    return {"format": "disk", "device_size": device.size, "partitions": partitions}
+def _disk(image: str, device: BlockDevice, as_json: bool, output: str, keys: tuple[str, ...]) -> int:
+    from minixfs.image.anatomy.partitions import identifier
+
+    partitions = run(scan(device))
+    if not partitions:
+        raise UsageError(f"{image}: neither a MINIX file system nor a partition table was found")
+    name = identifier(device)
+    if output != "full" or keys:
+        return _tags({"DEVNAME": image, **({"PTUUID": name} if name else {}), "PTTYPE": "dos"}, output, keys)
+    found = [(partition, identify(Slice(device, partition.start, partition.size))) for partition in partitions]
+    if as_json:
+        described = [_partition(partition, anatomy) for partition, anatomy in found]
+        facts = {"format": "disk", "device_size": device.size, "identifier": name, "partitions": described}
+        _print_json({"image": image, **facts, "mountable": True})
+        return 0
+    click.echo(f"Disk of {_size(device.size)}")
+    for partition, anatomy in found:
+        indent = "  " * (len(partition.name) > 2)
+        holds = f": {anatomy.summary}" if anatomy else ""
+        click.echo(f"{indent + partition.name:8}at byte {partition.start:<12}{partition}{holds}")
+    return 0
 
 
-def _partition(disk: BlockDevice, partition: Partition) -> Facts:
+def _partition(partition: Partition, anatomy: Anatomy | None) -> Facts:
     facts: Facts = {
         "name": partition.name,
         "description": str(partition),
@@ -151,15 +249,8 @@ def _partition(disk: BlockDevice, partition: Partition) -> Facts:
         "start": partition.start,
         "size": partition.size,
     }
-    superblock = _superblock(Slice(disk, partition.start, partition.size))
-    return facts if superblock is None else facts | {"volume": _volume(superblock, partition.size)}
+    return facts if anatomy is None else facts | {"volume": anatomy.facts()}
 
 
-def _disk_lines(facts: Facts) -> list[str]:
-    lines = [f"Disk of {_size(facts['device_size'])}"]
-    for part in facts["partitions"]:
-        indent = "  " * (len(part["name"]) > 2)
-        volume = part.get("volume")
-        holds = f": MINIX {volume['variant']}, {'clean' if volume['clean'] else 'not clean'}" if volume else ""
-        lines.append(f"{indent + part['name']:8}at byte {part['start']:<12}{part['description']}{holds}")
-    return lines
+def _print_json(facts: Facts) -> None:
+    click.echo(json.dumps(facts, indent=1))

@@ -5,6 +5,7 @@ Owners are numbers and times are ISO: the names of this host's users say nothing
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,21 +15,22 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from minixfs.cli.offline import complain, opened, sources
 from minixfs.cli.show import columns, for_terminal, human
-from minixfs.errors import Corrupt, MinixFsError
+from minixfs.errors import MinixFsError
+from minixfs.image.image import Image
+from minixfs.image.paths import join
 
 if TYPE_CHECKING:
     from minixfs.fs.protocol import Stat
 
 EXIT_MINOR, EXIT_SERIOUS = 1, 2
 """Something below an argument could not be listed; an argument itself could not."""
-BATCH = 256
-"""Directory entries read at a time."""
+DOTS = (b".", b"..")
 _TYPES = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -64,8 +66,8 @@ def ls(arguments: tuple[str, ...], **options: bool) -> int:
     listing = Listing(Options(**options), several_images=len(wanted) > 1)
     for image, paths in wanted:
         try:
-            with opened(image) as process:
-                listing.show(process, image, paths)
+            with opened(image) as files:
+                listing.show(files, paths)
         except MinixFsError as error:
             complain(error)
             listing.status = EXIT_SERIOUS
@@ -124,22 +126,22 @@ class Listing:
         self._terminal = self._out.isatty()
         self._name: Callable[[bytes], bytes] = for_terminal if self._terminal else bytes
 
-    def show(self, process: Any, image: str, paths: Sequence[bytes]) -> None:
-        """List `paths` of the mounted image: files first, then what is in directories."""
+    def show(self, image: Image, paths: Sequence[bytes]) -> None:
+        """List `paths` of an image: files first, then what is in directories."""
         files: list[Entry] = []
         directories: list[Entry] = []
         for path in paths:
             try:
-                entry = self._argument(process, path)
-            except MinixFsError as error:
-                self._complain(error, image, path, EXIT_SERIOUS)
+                entry = self._argument(image, path)
+            except OSError as error:
+                self._complain(error, EXIT_SERIOUS)
                 continue
             (directories if entry.is_directory and not self.options.directory else files).append(entry)
         if files:
-            self._put(image, b"", self._sorted(files))
+            self._put(image.spec, b"", self._sorted(files))
         titled = self.options.recursive or len(paths) > 1 or self.several_images
         for entry in self._sorted(directories):
-            self._directory(process, image, entry, titled)
+            self._directory(image, entry, titled)
 
     def end(self) -> None:
         if self.options.as_json:
@@ -148,20 +150,15 @@ class Listing:
 
     # ---- collecting ------------------------------------------------------------------------------------------------
 
-    def _argument(self, process: Any, path: bytes) -> Entry:
+    def _argument(self, image: Image, path: bytes) -> Entry:
         """An argument; a link to a directory counts as that directory where its contents are wanted."""
-        process.chdir(b"/")
-        attributes = process.lstat(path)
+        attributes = image.attributes(path, follow_symlinks=False)
         if stat.S_ISLNK(attributes.mode) and not self.options.long and not self.options.directory:
-            with suppress(MinixFsError):  # where it leads nowhere, the link itself is listed
-                attributes = process.stat(path)
-        return self._entry(process, path, path, attributes)
+            with suppress(OSError):  # where it leads nowhere, the link itself is listed
+                attributes = image.attributes(path)
+        return _entry(image, path, path, attributes)
 
-    def _entry(self, process: Any, name: bytes, path: bytes, attributes: Stat) -> Entry:
-        target = process.readlink(path) if stat.S_ISLNK(attributes.mode) else None
-        return Entry(name, attributes.ino, attributes, target)
-
-    def _directory(self, process: Any, image: str, start: Entry, titled: bool) -> None:
+    def _directory(self, image: Image, start: Entry, titled: bool) -> None:
         """List a directory and, recursively, those below it. An image may have loops, so none is listed twice."""
         seen = set()
         waiting = [start]
@@ -170,41 +167,43 @@ class Listing:
             directory = waiting.pop()
             try:
                 if directory.ino in seen:
-                    raise Corrupt("this directory is listed already: the tree has a loop", inode=directory.ino)
+                    text = f"this directory is listed already: the tree has a loop (inode {directory.ino})"
+                    raise OSError(errno.ELOOP, text, image.name_of(directory.name))
                 seen.add(directory.ino)
-                entries = self._read(process, image, directory.name)
-            except MinixFsError as error:
-                self._complain(error, image, directory.name, status)
+                entries = self._read(image, directory.name)
+            except OSError as error:
+                self._complain(error, status)
                 continue
             finally:
                 status = EXIT_MINOR
-            self._put(image, directory.name, entries, titled)
+            self._put(image.spec, directory.name, entries, titled)
             if self.options.recursive:
-                below = [entry for entry in entries if entry.is_directory and entry.name not in (b".", b"..")]
+                below = [entry for entry in entries if entry.is_directory and entry.name not in DOTS]
                 for entry in reversed(below):
-                    waiting.append(Entry(_join(directory.name, entry.name), entry.ino, entry.attributes))
+                    waiting.append(Entry(join(directory.name, entry.name), entry.ino, entry.attributes))
 
-    def _read(self, process: Any, image: str, path: bytes) -> list[Entry]:
+    def _read(self, image: Image, path: bytes) -> list[Entry]:
         """The entries of a directory that are to be shown, in order."""
-        process.chdir(b"/")
-        for part in path.split(b"/"):  # one by one, as a deep tree has longer paths than one call takes
-            if part:
-                process.chdir(part)
-        names = [item for item in _entries(process) if self._wanted(item.name)]
+        found: list[Entry] = []
+        if self.options.every:
+            dots = [(name, image.attributes(join(path, name))) for name in DOTS]
+            found += [Entry(name, attributes.ino, attributes) for name, attributes in dots]
         if not self.options.needs_attributes:
-            return self._sorted([Entry(item.name, item.ino) for item in names])
-        entries = []
-        for item in names:
+            return self._sorted(
+                found + [Entry(raw.name, raw.ino) for raw in image.entries(path) if self._wanted(raw.name)]
+            )
+        for item in image.scandir(path):
+            if not self._wanted(item.name):
+                continue
             try:
-                entries.append(self._entry(process, item.name, item.name, process.lstat(item.name)))
-            except MinixFsError as error:
-                self._complain(error, image, _join(path, item.name), EXIT_MINOR)
-                entries.append(Entry(item.name, item.ino))
-        return self._sorted(entries)
+                attributes = item.attributes or image.attributes(item.path, follow_symlinks=False)
+                found.append(_entry(image, item.name, item.path, attributes))
+            except OSError as error:
+                self._complain(error, EXIT_MINOR)
+                found.append(Entry(item.name, item.inode()))
+        return self._sorted(found)
 
     def _wanted(self, name: bytes) -> bool:
-        if name in (b".", b".."):
-            return self.options.every
         return self.options.every or self.options.almost_all or not name.startswith(b".")
 
     def _sorted(self, entries: list[Entry]) -> list[Entry]:
@@ -216,9 +215,9 @@ class Listing:
 
         return sorted(entries, key=key, reverse=self.options.reverse)
 
-    def _complain(self, error: MinixFsError, image: str, path: bytes, status: int) -> None:
+    def _complain(self, error: OSError, status: int) -> None:
         self._out.flush()
-        complain(error, image, path)
+        complain(error)
         self.status = max(self.status, status)
 
     # ---- showing ---------------------------------------------------------------------------------------------------
@@ -273,25 +272,14 @@ class Listing:
         return [*cells, stat.filemode(found.mode), str(found.nlink), str(found.uid), str(found.gid), size, changed]
 
 
-def _entries(process: Any) -> list[Any]:
-    """All entries of the current directory."""
-    descriptor = process.open(b".", os.O_RDONLY)
-    try:
-        found = []
-        while batch := process.getdents(descriptor, BATCH):
-            found += batch
-        return found
-    finally:
-        process.close(descriptor)
-
-
-def _join(directory: bytes, name: bytes) -> bytes:
-    return directory.rstrip(b"/") + b"/" + name
+def _entry(image: Image, name: bytes, path: bytes, attributes: Stat) -> Entry:
+    target = image.readlink(path) if stat.S_ISLNK(attributes.mode) else None
+    return Entry(name, attributes.ino, attributes, target)
 
 
 def _object(image: str, directory: bytes, entry: Entry) -> dict[str, object]:
     """An entry for programs. Bytes that are not UTF-8 are U+DC80..U+DCFF, as Python has them; times are seconds."""
-    path = os.fsdecode(_join(directory, entry.name) if directory else entry.name)
+    path = os.fsdecode(join(directory, entry.name) if directory else entry.name)
     found = entry.attributes
     if found is None:
         return {"image": image, "path": path, "inode": entry.ino}

@@ -1,32 +1,22 @@
-"""Reading an image in place, for commands that need no mount: no event loop, no FUSE, one read-only file system.
+"""Images in place, for commands that need no mount: no event loop, no FUSE.
 
-    for image, paths in sources(arguments):      what the user typed: IMAGE PATH..., or IMAGE:/path ...
-        with opened(image) as process:
-            process.lstat(paths[0])
+    for spec, paths in sources(arguments):      what the user typed: IMAGE PATH..., or IMAGE:/path ...
+        with opened(spec) as image:
+            image.lstat(paths[0])
 
-`opened` gives a `Process` of the super-user whose calls return their results. `complain` reports what went wrong
-with one file, so that a command can go on with the next; its exit code is the command's own matter.
+`opened` gives an `Image`, whose errors are OSErrors. `complain` reports what went wrong with a file, so that a command
+can go on with the next; its exit code is the command's own matter.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
-from minixfs.daemon.assemble import Assembly
-from minixfs.daemon.options import MountOptions
-from minixfs.daemon.process import Process, Synchronous
-from minixfs.daemon.vfs import Vfs
-from minixfs.errors import BadSuperblock, Corrupt, MinixFsError, Unsupported, UsageError
-from minixfs.hw.runtime import run
-
-CACHE_SIZE = 8 << 20
-"""Bytes. File data does not go through the cache; this holds bitmaps, inodes and directories."""
+from minixfs.errors import MinixFsError, UsageError
+from minixfs.image.image import Image
 
 MARK = b":/"
 """What separates an image from a path in it."""
@@ -72,30 +62,18 @@ def _required(default: bytes | None, image: str) -> bytes:
     return default
 
 
-@contextmanager
-def opened(image: str) -> Iterator[Any]:
-    """The file system in `image` (everything that ``minixfs mount`` takes), as a `Synchronous` process.
+def opened(image: str, write: bool = False) -> Image:
+    """The file system in `image` (everything that ``minixfs mount`` takes), to be closed by ``with``.
 
-    Raises MinixFsError with a message that names the image.
+    New files get exactly the mode they are made with. Raises MinixFsError with a message that names the image.
     """
-    logging.getLogger("minixfs").addHandler(logging.NullHandler())  # what is found on the way arrives as an error
-    assembly = Assembly(Vfs(), MountOptions(ro=True, cache_size=CACHE_SIZE))
-    try:
-        try:
-            run(assembly.mount_root(image))
-        except (BadSuperblock, Corrupt, Unsupported) as error:
-            raise UsageError(f"{image}: {error}") from error
-        process = Process(assembly.vfs)
-        try:
-            yield Synchronous(process)
-        finally:
-            run(process.exit())
-    finally:
-        run(assembly.close())
+    return Image(image, "r+" if write else "r")
 
 
-def complain(error: MinixFsError, image: str | None = None, path: bytes = b"") -> None:
-    """One line on standard error: the command, the file if the error does not name it itself, what is wrong."""
-    where = f"{image}:{os.fsdecode(path)}: " if image is not None else ""
-    line = "".join(c if c.isprintable() else "?" for c in f"{where}{error}")
+def complain(error: MinixFsError | OSError) -> None:
+    """One line on standard error: the command, the file, what is wrong."""
+    text = str(error)
+    if isinstance(error, OSError):
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else error.strerror or text
+    line = "".join(c if c.isprintable() else "?" for c in text)
     click.echo(f"{click.get_current_context().command_path}: {line}", err=True)

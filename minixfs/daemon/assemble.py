@@ -57,10 +57,13 @@ class Assembly:
         caches = [server.volume.cache for server in self._servers]
         return sum(cache.statistics.blocks_written * cache.block_size for cache in caches)
 
-    async def mount_root(self, spec: str, partition: str | None = None) -> list[str]:
-        """Open `spec` and mount what is on it as the root; returns warnings for the user."""
+    async def mount_root(self, spec: str, partition: str | None = None, device: BlockDevice | None = None) -> list[str]:
+        """Open `spec` and mount what is on it as the root; returns warnings for the user.
+
+        A `device` that is given is used instead, closed with everything else, and called `spec` in messages.
+        """
         self._spec = spec
-        return await self._mount(partition, b"/", None, self.options.ro)
+        return await self._mount(partition, b"/", None, self.options.ro, device)
 
     async def mount_on(self, partition: str, path: bytes, *, read_only: bool = False) -> list[str]:
         """Mount another partition of the same disk on a directory of the tree."""
@@ -90,12 +93,14 @@ class Assembly:
             self.devices.clear()
             self.pages.pool.close()
 
-    async def _mount(self, partition: str | None, path: bytes, on: ByPath | None, read_only: bool) -> list[str]:
+    async def _mount(
+        self, partition: str | None, path: bytes, on: ByPath | None, read_only: bool, device: BlockDevice | None = None
+    ) -> list[str]:
         options = self.options
         spec = self._spec
         if on is not None:
             spec = re.sub(r":p[0-3](s[0-3])?$", "", spec)
-        device = await open_device(
+        device = device or await open_device(
             spec,
             partition=partition,
             offset=options.offset if on is None else None,

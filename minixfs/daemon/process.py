@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -288,18 +288,24 @@ def _position(position: int) -> int:
 
 
 class Synchronous:
-    """A process whose calls return their results instead of coroutines: ``Synchronous(p).read(fd, 100)``."""
+    """A process whose calls return their results instead of coroutines: ``Synchronous(p).read(fd, 100)``.
 
-    def __init__(self, process: Process) -> None:
+    `drive` takes a coroutine to its end.
+    """
+
+    def __init__(self, process: Process, drive: Callable[[Coroutine[Any, Any, Any]], Any] = run) -> None:
         self._process = process
+        self._drive = drive
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._process, name)
         if not callable(method):
             return method
+        drive = self._drive
 
         def call(*args: Any, **kwargs: Any) -> Any:
             result = method(*args, **kwargs)
-            return run(result) if isinstance(result, Coroutine) else result
+            return drive(result) if isinstance(result, Coroutine) else result
 
+        self.__dict__[name] = call  # the next use of the name does not come here
         return call

@@ -11,115 +11,49 @@ that a mounted file system would (their `filename` is ``IMAGE:/path``). Paths ar
 begins at the root too. The caller acts as the super-user. Opening raises `minixfs.errors.MinixFsError` instead, with a
 message that says what to do.
 
-Changes are on stable storage after `sync` or `close`. The image is locked while it is open: shared for reading,
-exclusively for changing.
+Changes are on stable storage after `sync` or `close`; a program that ends without them closes its images on the way
+out. The image is locked while it is open: shared for reading, exclusively for changing. Threads may share an image: one
+call runs at a time. After a fork only one of the processes may go on with it. Ctrl-C arrives between two calls, not in
+one (`minixfs.image.guard`). Using what is closed is a ValueError.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
-from types import TracebackType
-from typing import IO, Any, AnyStr, Self
+from typing import IO, Any, AnyStr
 
-from minixfs.daemon.assemble import Assembly
-from minixfs.daemon.options import MountOptions
-from minixfs.daemon.process import Process, Synchronous
-from minixfs.daemon.vfs import Vfs
-from minixfs.errors import MinixFsError, UsageError
-from minixfs.fs.protocol import DirEntry, Stat, TimeUpdate
+from minixfs.errors import MinixFsError
+from minixfs.fs.protocol import DirEntry as RawEntry
+from minixfs.fs.protocol import Stat, TimeUpdate
 from minixfs.fs.server import PATH_MAX
-from minixfs.hw.runtime import run
+from minixfs.image.attributes import DirEntry, stat_result, statvfs_result
 from minixfs.image.file import as_os_error, open_file
-
-CACHE_SIZE = 8 << 20
-"""Bytes. File data does not go through the cache; this holds bitmaps, inodes and directories."""
-BATCH = 1024
-"""Directory entries read at a time."""
-
-Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-"""Where a file is in the image."""
+from minixfs.image.paths import Path, absolute, join, like
+from minixfs.image.session import Session
 
 
-class Image:
-    """One open image. `spec` is what it was opened by, `writable` whether it can be changed, `process` the system calls
-    themselves, for what has no method here (descriptors, their errors are MinixFsErrors)."""
-
-    def __init__(self, spec: str | os.PathLike[str], mode: str = "r", *, cache_size: int = CACHE_SIZE) -> None:
-        """Open everything that ``minixfs mount`` takes; `mode` is "r" or "r+"; `cache_size` in bytes.
-
-        Raises MinixFsError; ValueError for another mode.
-        """
-        if mode not in ("r", "r+"):
-            raise ValueError(f"an image is opened with 'r' or 'r+', not {mode!r}")
-        logging.getLogger("minixfs").addHandler(logging.NullHandler())  # what is found on the way arrives as an error
-        self.spec = os.fspath(spec)
-        self.writable = mode == "r+"
-        self._assembly = Assembly(Vfs(), MountOptions(ro=not self.writable, cache_size=cache_size))
-        self._open = True
-        try:
-            warnings = run(self._assembly.mount_root(self.spec))
-            self.process: Any = Synchronous(Process(self._assembly.vfs, umask=0))
-            if self.writable and self.process.statvfs(b"/").read_only:
-                raise UsageError(next(iter(warnings), f"{self.spec}: cannot be changed"))
-        except BaseException:
-            self._close()
-            raise
-
-    def close(self) -> None:
-        """Write all changes and let the image go, the latter even if the former fails. Raises OSError."""
-        if self._open:
-            try:
-                self._close()
-            except MinixFsError as error:
-                raise as_os_error(error, self.spec) from error
-
-    def _close(self) -> None:
-        self._open = False
-        try:
-            if hasattr(self, "process"):
-                self.process.exit()
-        finally:
-            run(self._assembly.close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Image {self.spec}{', writable' if self.writable else ''}{'' if self._open else ', closed'}>"
-
-    def sync(self) -> None:
-        """Return when all changes are on stable storage."""
-        try:
-            self.process.sync()
-        except MinixFsError as error:
-            raise as_os_error(error, self.spec) from error
+class Image(Session):
+    """The files of an open image; see `Session` for how it is opened, and for its attributes."""
 
     # ---- looking ---------------------------------------------------------------------------------------------------
 
     def stat(self, path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
-        call = self.process.stat if follow_symlinks else self.process.lstat
-        return stat_result(self._do(path, call))
+        return stat_result(self.attributes(path, follow_symlinks=follow_symlinks))
 
     def lstat(self, path: Path) -> os.stat_result:
         return self.stat(path, follow_symlinks=False)
 
+    def attributes(self, path: Path, *, follow_symlinks: bool = True) -> Stat:
+        """What `stat` is made of, as the file server has it."""
+        found: Stat = self._look(path, self.reader.stat, follow_symlinks)
+        return found
+
     def statvfs(self, path: Path = "/") -> os.statvfs_result:
-        found = self._do(path, self.process.statvfs)
-        flags = os.ST_RDONLY if found.read_only else 0
-        return os.statvfs_result((
-            found.bsize, found.frsize, found.blocks, found.bfree, found.bavail,
-            found.files, found.ffree, found.ffree, flags, found.namemax,
-        ))  # fmt: skip
+        return statvfs_result(self._look(path, self.reader.statvfs))
 
     def exists(self, path: Path) -> bool:
         return self._mode(path) is not None
@@ -137,27 +71,24 @@ class Image:
         return stat.S_ISLNK(self._mode(path, follow_symlinks=False) or 0)
 
     def readlink(self, path: AnyStr) -> AnyStr:
-        return like(path, self._do(path, self.process.readlink))
+        return like(path, self._look(path, self.reader.readlink))
 
     def listdir(self, path: AnyStr = "/") -> list[AnyStr]:  # type: ignore[assignment]  # as os.listdir has it
         """The names in a directory, in the order of their bytes, without ``.`` and ``..``."""
         return [like(path, entry.name) for entry in self.entries(path)]
 
-    def entries(self, path: Path) -> list[DirEntry]:
+    def entries(self, path: Path) -> list[RawEntry]:
         """The raw entries of a directory (inode number and name), in the order of their names."""
+        found: list[RawEntry] = self._look(path, self.reader.entries)
+        return found
 
-        def read(path: bytes) -> list[DirEntry]:
-            descriptor = self.process.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                found: list[DirEntry] = []
-                while batch := self.process.getdents(descriptor, BATCH):
-                    found += batch
-                return found
-            finally:
-                self.process.close(descriptor)
-
-        found: list[DirEntry] = self._do(path, read)
-        return sorted((entry for entry in found if entry.name not in (b".", b"..")), key=lambda entry: entry.name)
+    def scandir(self, path: AnyStr = "/") -> list[DirEntry[AnyStr]]:  # type: ignore[assignment]  # as os.scandir has it
+        """What is in a directory with all its attributes, in the order of the names: much quicker than asking for each.
+        It is a list, read at once: there is nothing to close."""
+        return [
+            DirEntry(self, name := like(path, raw), join(path, name), ino, known)
+            for raw, ino, known in self._look(path, self.reader.scan)
+        ]
 
     def walk(
         self,
@@ -173,13 +104,13 @@ class Image:
             directories: list[AnyStr] = []
             files: list[AnyStr] = []
             try:
-                number = self.stat(directory).st_ino
+                number = self.attributes(directory).ino
                 if number in seen:
                     raise OSError(errno.ELOOP, f"directory inode {number} is met again", self.name_of(directory))
                 seen.add(number)
-                for name in self.listdir(directory):
-                    is_directory = stat.S_ISDIR(self.lstat(join(directory, name)).st_mode)
-                    (directories if is_directory else files).append(name)
+                for entry in self.scandir(directory):
+                    known = entry.attributes  # what cannot be read is listed as a file: who opens it will learn why
+                    (directories if known and stat.S_ISDIR(known.mode) else files).append(entry.name)
             except OSError as error:
                 if onerror is not None:
                     onerror(error)
@@ -198,27 +129,31 @@ class Image:
         errors: str | None = None,
         newline: str | None = None,
     ) -> IO[Any]:
-        """As the builtin ``open``. Close the files before the image."""
-        name = self.name_of(path)
-        return open_file(self.process, self._reach(path), name, mode, buffering, encoding, errors, newline)
+        """As the builtin ``open``. Files that are still open when the image is closed are closed with it."""
+        return open_file(self, absolute(path), self.name_of(path), mode, buffering, encoding, errors, newline)
 
     def read_bytes(self, path: Path) -> bytes:
-        with self.open(path, "rb", 0) as file:
-            data: bytes = file.read()
-            return data
+        return bytes(self._look(path, self.reader.read))
 
     def write_bytes(self, path: Path, data: bytes) -> int:
         """Make the file hold `data` and nothing else; returns the number of bytes."""
         with self.open(path, "wb") as file:
             return file.write(data)
 
+    def read_text(self, path: Path, encoding: str = "utf-8") -> str:
+        return self.read_bytes(path).decode(encoding)
+
+    def write_text(self, path: Path, text: str, encoding: str = "utf-8") -> int:
+        """Returns the number of bytes."""
+        return self.write_bytes(path, text.encode(encoding))
+
     def truncate(self, path: Path, size: int) -> None:
-        self._do(path, self.process.truncate, size)
+        self._change(path, self.system.truncate, size)
 
     # ---- names -----------------------------------------------------------------------------------------------------
 
     def mkdir(self, path: Path, mode: int = 0o777) -> None:
-        self._do(path, self.process.mkdir, mode)
+        self._change(path, self.system.mkdir, mode)
 
     def makedirs(self, path: AnyStr, mode: int = 0o777, exist_ok: bool = False) -> None:
         """As os.makedirs: also the directories above."""
@@ -234,38 +169,38 @@ class Image:
                 raise
 
     def rmdir(self, path: Path) -> None:
-        self._do(path, self.process.rmdir)
+        self._change(path, self.system.rmdir)
 
     def remove(self, path: Path) -> None:
-        self._do(path, self.process.unlink)
+        self._change(path, self.system.unlink)
 
     unlink = remove
 
     def rename(self, old: Path, new: Path) -> None:
         """Move within the image; what was at `new` is replaced."""
-        self._do(old, lambda source: self.process.rename(source, absolute(new)))
+        self._change_two(old, new, self.system.rename)
 
     def link(self, existing: Path, new: Path) -> None:
-        self._do(new, lambda path: self.process.link(absolute(existing), path))
+        self._change_two(existing, new, self.system.link)
 
     def symlink(self, target: str | bytes, path: Path) -> None:
-        self._do(path, lambda path: self.process.symlink(os.fsencode(target), path))
+        self._change(path, lambda path: self.system.symlink(os.fsencode(target), path))
 
     def mknod(self, path: Path, mode: int, device: int = 0) -> None:
         """`device` is a number as os.makedev makes it. Raises OSError (EOVERFLOW) for one the format cannot hold."""
         major, minor = os.major(device), os.minor(device)
         if major > 0xFF or minor > 0xFF:
             raise OSError(errno.EOVERFLOW, f"device number {major}:{minor} does not fit", self.name_of(path))
-        self._do(path, self.process.mknod, mode, major << 8 | minor)
+        self._change(path, self.system.mknod, mode, major << 8 | minor)
 
     # ---- attributes ------------------------------------------------------------------------------------------------
 
     def chmod(self, path: Path, mode: int) -> None:
-        self._do(path, self.process.chmod, mode)
+        self._change(path, self.system.chmod, mode)
 
     def chown(self, path: Path, uid: int, gid: int, *, follow_symlinks: bool = True) -> None:
         """-1 keeps an id."""
-        self._do(path, self.process.chown, uid, gid, follow=follow_symlinks)
+        self._change(path, self.system.chown, uid, gid, follow=follow_symlinks)
 
     def utime(
         self, path: Path, times: tuple[float, float] | None = None, *, ns: tuple[int, int] | None = None,
@@ -275,7 +210,7 @@ class Image:
         if ns is None and times is not None:
             ns = round(times[0] * 10**9), round(times[1] * 10**9)
         atime, mtime = ns or (TimeUpdate.NOW, TimeUpdate.NOW)
-        self._do(path, self.process.utimens, atime, mtime, follow=follow_symlinks)
+        self._change(path, self.system.utimens, atime, mtime, follow=follow_symlinks)
 
     # ---- paths -----------------------------------------------------------------------------------------------------
 
@@ -289,53 +224,29 @@ class Image:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _do(self, path: Path, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    # ---- calls -----------------------------------------------------------------------------------------------------
+
+    def _look(self, path: Path, question: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
         try:
-            return call(self._reach(path), *arguments, **options)
+            return self._guard.run(question(absolute(path), *arguments))
         except MinixFsError as error:
             raise as_os_error(error, self.name_of(path)) from error
 
-    def _reach(self, path: Path) -> bytes:
-        """`path` as one call takes it. Deep trees have longer paths; for these the working directory goes along."""
-        raw = absolute(path)
-        if len(raw) < PATH_MAX:
-            return raw
-        *parents, name = [part for part in raw.split(b"/") if part]
-        self.process.chdir(b"/")
-        for part in parents:
-            self.process.chdir(part)
-        return name
+    def _change(
+        self, path: Path, call: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **options: Any
+    ) -> Any:
+        return self.change(absolute(path), self.name_of(path), call, *arguments, **options)
 
+    def _change_two(self, old: Path, new: Path, call: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        """Both paths are of any length, but what follows their last common directory has to fit one call."""
+        first, second = absolute(old), absolute(new)
+        if max(len(first), len(second)) < PATH_MAX:
+            self.ask(self.name_of(old), call, first, second)
+            return
 
-def absolute(path: Path) -> bytes:
-    """A path of an image as bytes from the root."""
-    return b"/" + os.fsencode(path).lstrip(b"/")
+        async def near() -> None:
+            common = os.path.commonpath([os.path.dirname(first), os.path.dirname(second)])
+            await self.approach(common + b"/.")
+            await call(os.path.relpath(first, common), os.path.relpath(second, common))
 
-
-def join(directory: AnyStr, name: AnyStr) -> AnyStr:
-    slash = like(directory, b"/")
-    return directory.rstrip(slash) + slash + name
-
-
-def like(path: AnyStr, raw: bytes) -> AnyStr:
-    """`raw` as text if `path` is text."""
-    return raw if isinstance(path, bytes) else os.fsdecode(raw)
-
-
-def stat_result(found: Stat) -> os.stat_result:
-    """Attributes as os.stat gives them."""
-    seconds = tuple(time // 10**9 for time in (found.atime, found.mtime, found.ctime))
-    return os.stat_result(
-        (found.mode, found.ino, 0, found.nlink, found.uid, found.gid, found.size, *seconds),
-        {
-            "st_atime": found.atime / 10**9,
-            "st_mtime": found.mtime / 10**9,
-            "st_ctime": found.ctime / 10**9,
-            "st_atime_ns": found.atime,
-            "st_mtime_ns": found.mtime,
-            "st_ctime_ns": found.ctime,
-            "st_blksize": found.blksize,
-            "st_blocks": found.blocks,
-            "st_rdev": os.makedev(found.rdev >> 8, found.rdev & 0xFF),
-        },
-    )
+        self.ask(self.name_of(old), near)

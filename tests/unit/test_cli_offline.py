@@ -59,8 +59,8 @@ def test_an_opened_image_is_not_changed_and_left_unlocked(tmp_path: Path) -> Non
     image = tmp_path / "image"
     image.write_bytes(populated(Options()).data)
     before = image.read_bytes()
-    with opened(str(image)) as process:
-        assert process.stat(b"/").ino == 1
+    with opened(str(image)) as files:
+        assert files.stat("/").st_ino == 1
         with opened(str(image)):  # readers do not lock each other out
             pass
     assert image.read_bytes() == before
