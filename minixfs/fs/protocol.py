@@ -260,8 +260,8 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
         """Up to `size` bytes; fewer only at the end of the file."""
         self._unknown()
 
-    async def read_runs(self, ino: int, position: int, size: int) -> list[tuple[int, Buffer]]:
-        """As `read` of a regular file, but without its holes: where each run of data begins, and the data."""
+    async def data_runs(self, ino: int, position: int, size: int) -> list[tuple[int, int]]:
+        """Where that range of a regular file has data and no hole: (offset, bytes), ascending, up to the end."""
         self._unknown()
 
     async def accessed(self, ino: int) -> bool:

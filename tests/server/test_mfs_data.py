@@ -93,20 +93,16 @@ def test_a_hole_reads_as_zeroes_and_costs_nothing(fs: Served) -> None:
 
 def test_runs_leave_out_holes(fs: Served) -> None:
     zone = fs.server.volume.zone_size
-    ino = make(fs, b"f", b"a" * zone + b"b" * 10, position=2 * zone)
+    ino = make(fs, b"f", b"a" * (zone + 10), position=2 * zone)
     fs.write(ino, 6 * zone + 5, b"c" * (2 * zone))
     fs.truncate(ino, 12 * zone)
-    assert [(at, bytes(data)) for at, data in fs.read_runs(ino, 0, 1 << 31)] == [
-        (2 * zone, b"a" * zone + b"b" * 10 + bytes(zone - 10)),
-        (6 * zone, bytes(5) + b"c" * (2 * zone) + bytes(zone - 5)),
-    ]
-    assert [(at, bytes(data)) for at, data in fs.read_runs(ino, 3 * zone + 9, 3 * zone)] == [
-        (3 * zone + 9, b"b" + bytes(zone - 10)),
-        (6 * zone, bytes(5) + b"cccc"),
-    ]
-    assert fs.read_runs(ino, 12 * zone, 1) == []
+    assert fs.data_runs(ino, 0, 1 << 31) == [(2 * zone, 2 * zone), (6 * zone, 3 * zone)]
+    assert fs.data_runs(ino, 3 * zone + 9, 3 * zone) == [(3 * zone + 9, zone - 9), (6 * zone, 9)]
+    assert fs.data_runs(ino, 9 * zone, 3 * zone) == fs.data_runs(ino, 12 * zone, 1) == []
+    fs.write(ino, 12 * zone, b"end")
+    assert fs.data_runs(ino, 12 * zone, zone) == [(12 * zone, 3)]
     with pytest.raises(InvalidArgument):
-        fs.read_runs(1, 0, 1)
+        fs.data_runs(1, 0, 1)
     fs.putnode(ino, 1)
 
 

@@ -55,31 +55,19 @@ class Files:
         inode.after_seek = False
         return result
 
-    async def read_runs(self, inode: Inode, position: int, size: int) -> list[tuple[int, Buffer]]:
-        """As `read`, but holes are left out: where each run of data begins in the file, and its bytes."""
+    async def data_runs(self, inode: Inode, position: int, size: int) -> list[tuple[int, int]]:
+        """Where the range has data, up to the end of the file: (offset, bytes), ascending, apart. No data is read."""
         size = min(size, inode.size - position)
+        found: list[tuple[int, int]] = []
         if size <= 0:
-            return []
-        runs: list[list[tuple[int, int, int]]] = []
-        end = -1
-        for piece in await self._pieces(inode, position, size):
-            start, zone, length = piece
-            if zone:
-                if start == end:
-                    runs[-1].append(piece)
-                else:
-                    runs.append([piece])
-                end = start + length
-        found: list[tuple[int, Buffer]] = []
-        for run in runs:
-            first = run[0][0]
-            data = bytearray(sum(length for _, _, length in run))
-            view = memoryview(data)
-            for start, zone, length in run:
-                offset = zone * self._zone_size + start % self._zone_size
-                await self._read_piece(inode, start, offset, view[start - first : start - first + length])
-            found.append((first, data))
-        inode.after_seek = False
+            return found
+        for start, zone, length in await self._pieces(inode, position, size):
+            if not zone:
+                continue
+            if found and sum(found[-1]) == start:
+                start, before = found.pop()
+                length += before
+            found.append((start, length))
         return found
 
     async def peek(self, inode: Inode, position: int, size: int) -> None:

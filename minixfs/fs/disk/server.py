@@ -179,13 +179,11 @@ class DiskFileServer(DiskMount):
         return data
 
     @reader
-    async def read_runs(self, ino: int, position: int, size: int) -> list[tuple[int, Buffer]]:
+    async def data_runs(self, ino: int, position: int, size: int) -> list[tuple[int, int]]:
         inode = self.inodes.open(ino)
         if not inode.is_regular:
             raise InvalidArgument
-        runs = await self._files.read_runs(inode, position, size)
-        self._accessed(inode)
-        return runs
+        return await self._files.data_runs(inode, position, size)
 
     @reader
     async def accessed(self, ino: int) -> bool:
