@@ -15,8 +15,11 @@ COMMANDS = {
     "mount": ("minixfs.cli.mount", "Mount an image on a directory."),
     "umount": ("minixfs.cli.umount", "Unmount, and wait until the image is final."),
     "mkfs": ("minixfs.cli.mkfs", "Make a MINIX file system."),
+    "mkproto": ("minixfs.cli.mkproto", "Describe a directory in a MINIX prototype file."),
     "fsck": ("minixfs.cli.fsck", "Check and repair a MINIX file system."),
-    "info": ("minixfs.cli.info", "Show what a file system is and how full."),
+    "info": ("minixfs.cli.info", "Show what a file system is and how full, or how a file lies."),
+    "map": ("minixfs.cli.map", "Show which block belongs to what, as a picture."),
+    "dump": ("minixfs.cli.dump", "Show any structure of a disk, field by field."),
     "ls": ("minixfs.cli.ls", "List files of an image, without a mount."),
     "cat": ("minixfs.cli.cat", "Print files of an image, without a mount."),
 }
