@@ -3,7 +3,7 @@
 `ImageDevice(path)` opens one; it takes no lock (`open.open_device` does). The image is never mapped: a full
 host disk or a truncated image must be an error of one request, not SIGBUS. Who waits where:
 
-* a read first tries ``RWF_NOWAIT``: what the host has in memory comes at once. The rest has to wait for the disk: in
+* `try_read` uses ``RWF_NOWAIT``: what the host has in memory comes at once. The rest has to wait for the disk: in
   place while the disk is quick, since the way to a thread and back takes longer than that; offloaded once it is not;
 * a write goes to the host's page cache, in place, so that writes are stored in the order they were made in;
 * a flush, the only slow part of writing, is offloaded.
@@ -25,9 +25,11 @@ from minixfs.hw.runtime import INLINE, Runtime
 
 IOV_MAX = os.sysconf("SC_IOV_MAX")
 PATIENCE = 0.001
-"""Seconds that a read may keep everybody waiting in place; one that takes longer is a sign of a slow disk."""
+"""Seconds that a read in place may take. What it takes longer is held against the disk, what it saves is paid back."""
+FORBEARANCE = 0.02
+"""Seconds that may be held against the disk before it counts as slow: any disk has a slow read now and then."""
 WARY_READS = 50
-"""Reads that are offloaded after a slow one."""
+"""Reads that are offloaded once the disk counts as slow."""
 
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # <linux/falloc.h>
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
@@ -58,7 +60,8 @@ class ImageDevice(BlockDevice):
         except OSError as error:
             self.close()
             raise DeviceError(error.errno, f"{self.name}: {error.strerror}") from error
-        self._wary = 0  # reads still to be offloaded because one was slow
+        self._late = 0.0  # seconds held against the disk
+        self._wary = 0  # reads still to be offloaded because the disk was slow
         self._has_nowait = True  # until the host's file system says otherwise
         self._has_holes = stat.S_ISREG(mode)
         self._lost: OSError | None = None
@@ -87,11 +90,15 @@ class ImageDevice(BlockDevice):
         return moved if moved == length else None
 
     async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
-        moved = self.try_read(offset, buffers)
-        if moved is not None:
-            return moved
-        length = self.clip(offset, sum(map(len, buffers)))
-        views = clip_buffers(buffers, length)
+        if self._wary:
+            moved = self.try_read(offset, buffers)
+            if moved is not None:
+                return moved
+        wanted = sum(map(len, buffers))
+        length = self.clip(offset, wanted)
+        if length == 0:
+            return 0
+        views = buffers if length == wanted else clip_buffers(buffers, length)
         try:
             if self._wary:
                 self._wary -= 1
@@ -99,13 +106,18 @@ class ImageDevice(BlockDevice):
             else:
                 start = time.monotonic()
                 moved = _move(os.preadv, self._fd, views, offset, length, 0)
-                if time.monotonic() - start > PATIENCE:
-                    self._wary = WARY_READS
+                self._took(time.monotonic() - start)
             if moved < length:
                 raise OSError(errno.EIO, "the image has become shorter than it was when it was opened")
         except OSError as error:
             raise self._failure("read", offset, length, error) from error
         return moved
+
+    def _took(self, seconds: float) -> None:
+        """Judge the disk by how long a read in place kept everybody waiting."""
+        self._late = max(0.0, self._late + seconds - PATIENCE)
+        if self._late > FORBEARANCE:
+            self._late, self._wary = 0.0, WARY_READS
 
     async def write(self, offset: int, buffers: Sequence[Data]) -> int:
         self.check_writable()
