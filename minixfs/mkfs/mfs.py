@@ -1,9 +1,15 @@
-"""Makes a fresh, empty MFS volume of any variant (specification: file systems, 1.11, 7.1).
+"""Makes a fresh MFS volume of any variant, empty or full (specification: file systems, 1.11, 7.1).
 
-`plan(device_size, options)` computes the superblock, or says with a UsageError why the wish cannot be met;
-it touches nothing. `make(device, options)` plans and writes: first zeroes over everything that belongs to
-the metadata, which unmakes whatever was there, then maps and root directory, and after a flush the
-superblock. So a volume is never half made. The data area is left as it is.
+    make(device, options)                                       an empty one
+    tree = gather(adjusted(entries), limits_for(options))       one with these files (see `populate`)
+    contents = contents_for(tree, options)
+    options = fitted(options, contents)                         if it shall be just large enough
+    make(device, options, contents)
+
+`plan` computes the superblock, or says with a UsageError why the wish cannot be met; it touches nothing. `make`
+plans and writes: first zeroes over everything that belongs to the metadata, which unmakes whatever was there,
+then the files, maps and inodes, and after a flush the superblock. So a volume is never half made. The data area
+is left as it is where no file lies.
 
 Where MINIX's mkfs.mfs and Linux's mkfs.minix differ: the layout, the inode counts and the largest file size
 are MINIX's; the root directory, the clean mark of V1 and V2 and the bitmap padding are those of Linux,
@@ -13,10 +19,12 @@ them.
 
 from __future__ import annotations
 
+import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from minixfs.errors import DeviceError, UsageError
 from minixfs.fs.mfs import layout
@@ -24,6 +32,12 @@ from minixfs.fs.mfs.bitorder import BitOrder, from_bits
 from minixfs.fs.mfs.layout import Variant, variant_for
 from minixfs.fs.mfs.superblock import Superblock, blocks_for
 from minixfs.hw.blockdev.device import BlockDevice
+from minixfs.mkfs.populate import Limits, Tree, gather
+from minixfs.mkfs.stream import Progress, Stream
+from minixfs.trees.entry import Entry
+
+if TYPE_CHECKING:
+    from minixfs.mkfs.mfs_contents import Contents
 
 USAGE = 16
 """Exit code of mkfs for a wish that cannot be met."""
@@ -92,7 +106,55 @@ def default_inodes(variant: Variant, blocks: int, block_size: int) -> int:
     return min(blocks_for(max(kilobytes // ratio, 1), per_block) * per_block, _inode_max(variant))
 
 
-def plan(device_size: int, options: Options) -> Superblock:
+def limits_for(options: Options) -> Limits:
+    """What a volume made with `options` can hold.
+
+    Linux and we read files of V2 and V3 through triple indirect blocks, which MINIX does not know: volumes for MINIX,
+    those whose padding is clear, get none.
+    """
+    variant, size = options.variant, block_size_for(options)
+    per_block = size // variant.pointer_size
+    levels = variant.levels if options.padding else min(variant.levels, 2)
+    reach = layout.DIRECT_ZONES + sum(per_block**level for level in range(1, levels + 1))
+    return Limits(
+        name=variant.name,
+        name_max=variant.name_max,
+        symlink_max=min(layout.SYMLINK_MAX, size),
+        file_max=min(reach * size << options.zone_shift, layout.MAX_FILE_SIZE),
+        link_max=variant.link_max,
+        uid_max=variant.id_max,
+        gid_max=variant.gid_max,
+    )
+
+
+def contents_for(tree: Tree, options: Options) -> Contents:
+    """The files of `tree` as a volume made with `options` will hold them. Raises UsageError."""
+    from minixfs.mkfs.mfs_contents import Contents
+
+    return Contents(tree, options.variant, block_size_for(options), options.zone_shift)
+
+
+def fitted(options: Options, contents: Contents, *, percent: int = 0, room: int = 0, inodes: int = 0) -> Options:
+    """The options for a volume that is just large enough, with `percent` more zones and inodes than the contents
+    take, `room` bytes more, and `inodes` more inodes (which `options.inodes` overrules)."""
+    variant, size, shift = options.variant, block_size_for(options), options.zone_shift
+    zones = contents.total + -(-contents.total * percent // 100) + blocks_for(room, size << shift)
+    if options.inodes is not None:
+        wanted = options.inodes
+    else:
+        wanted = len(contents.tree) + -(-len(contents.tree) * percent // 100) + inodes
+        wanted += default_inodes(variant, blocks_for(room, size), size) if room else 0
+        per_block = size // variant.inode.size
+        wanted = min(blocks_for(wanted, per_block) * per_block, _inode_max(variant))
+    first = total = 0
+    while total != first + zones:
+        total = first + zones
+        maps = blocks_for(1 + wanted, 8 * size) + blocks_for(total, 8 * size)
+        first = blocks_for(layout.START_BLOCK + maps + blocks_for(wanted, size // variant.inode.size), 1 << shift)
+    return replace(options, blocks=max(total << shift, MIN_BLOCKS), inodes=wanted)
+
+
+def plan(device_size: int, options: Options, contents: Contents | None = None) -> Superblock:
     """The superblock that `make` would write on a device of `device_size` bytes. Raises UsageError."""
     variant, size = options.variant, block_size_for(options)
     blocks = device_size // size if options.blocks is None else options.blocks
@@ -110,7 +172,8 @@ def plan(device_size: int, options: Options) -> Superblock:
         zones <= zone_max,
         f"{variant.name} holds at most {zone_max} zones, not {zones}: make a newer version or bigger zones",
     )
-    inodes = default_inodes(variant, blocks, size) if options.inodes is None else options.inodes
+    files = 1 if contents is None else len(contents.tree)
+    inodes = max(default_inodes(variant, blocks, size), files) if options.inodes is None else options.inodes
     _require(
         1 <= inodes <= _inode_max(variant),
         f"{variant.name} holds 1 to {_inode_max(variant)} inodes, not {inodes}",
@@ -120,7 +183,6 @@ def plan(device_size: int, options: Options) -> Superblock:
         max(imap_blocks, zmap_blocks) <= _U16_MAX,
         "the bitmaps would be too large: choose bigger blocks, or fewer inodes",
     )
-    _check_root(options)
     superblock = Superblock(
         variant=variant,
         swapped=options.big_endian,
@@ -143,36 +205,45 @@ def plan(device_size: int, options: Options) -> Superblock:
     )
     superblock.stored_first_data_zone = first if first <= _U16_MAX else 0
     superblock.max_size = superblock.natural_max_size
+    if contents is None:
+        _check_root(options)
+    else:
+        _check_room(superblock, contents)
+        if contents.largest > superblock.max_size:
+            superblock.max_size = layout.MAX_FILE_SIZE
     superblock.mark(clean=True)
     return superblock
 
 
-async def make(device: BlockDevice, options: Options) -> Superblock:
-    """Write an empty volume and return its superblock.
+async def make(
+    device: BlockDevice, options: Options, contents: Contents | None = None, progress: Progress | None = None
+) -> Superblock:
+    """Write a volume and return its superblock: an empty one, or one with `contents`, which belong to `options`.
 
-    Raises UsageError or ReadOnly before anything is written, DeviceError after.
+    Raises UsageError or ReadOnly before anything is written, DeviceError or the OSError of a content after.
     """
-    superblock = plan(device.size, options)
+    superblock = plan(device.size, options, contents)
     _require(
         superblock.block_size % device.sector_size == 0,
         f"{device.name} has sectors of {device.sector_size} bytes: choose a multiple as block size",
     )
     device.check_writable()
-    root_zone = superblock.first_data_zone
-    await _zero(device, 0, (root_zone + 1) * superblock.zone_size)
+    contents = contents or contents_for(_bare(options), options)
+    data_start = superblock.first_data_zone * superblock.zone_size
+    await _zero(device, 0, data_start)
     await device.flush()
+    inodes = await contents.write(Stream(device, data_start, progress), superblock)
     order = BitOrder.BE16 if superblock.swapped else BitOrder.LE
     size = superblock.block_size
     position = layout.START_BLOCK * size
-    for bits, blocks in (
-        (superblock.inode_bits, superblock.imap_blocks),
-        (superblock.zone_bits, superblock.zmap_blocks),
+    for bits, used, blocks in (
+        (superblock.inode_bits, 1 + len(inodes), superblock.imap_blocks),
+        (superblock.zone_bits, 1 + contents.total, superblock.zmap_blocks),
     ):
-        for offset, part in _fresh_map(bits, blocks * size, size, order, options.padding):
+        for offset, part in _fresh_map(bits, used, blocks * size, size, order, options.padding):
             await _write(device, position + offset, part)
         position += blocks * size
-    await _write(device, superblock.inode_table_block * size, _root_inode(superblock, options))
-    await _write(device, root_zone * superblock.zone_size, _root_entries(superblock))
+    await _write(device, position, inodes.tobytes())
     await device.flush()
     built = superblock.build()
     await _write(device, 0, bytes(layout.SUPERBLOCK_OFFSET) + built)
@@ -197,44 +268,47 @@ def _require(condition: bool, message: str) -> None:
         raise UsageError(message, USAGE)
 
 
-def _fresh_map(bits: int, size: int, block_size: int, order: BitOrder, padding: bool) -> Iterator[tuple[int, bytes]]:
-    """The parts of a map of `size` bytes that are not zero, each with its offset: bits 0 and 1 are in use.
+def _check_room(superblock: Superblock, contents: Contents) -> None:
+    """Say which file is the first that does not fit."""
+    files, room = len(contents.tree), superblock.zones - superblock.first_data_zone
+    if files > superblock.inodes:
+        first = os.fsdecode(contents.tree.path(superblock.inodes))
+        raise UsageError(f"{first}: no inode is left; there are {files} files, and {superblock.inodes} inodes")
+    if contents.total > room:
+        zone = superblock.zone_size
+        raise UsageError(
+            f"{contents.first_beyond(room)}: no space is left; the contents take {contents.total * zone >> 10} KiB,"
+            f" and there is room for {room * zone >> 10} KiB"
+        )
+
+
+def _bare(options: Options) -> Tree:
+    """Nothing but a root directory."""
+    now = (int(time.time()) if options.mtime is None else options.mtime) & _U32_MAX
+    stamp = now * 10**9
+    mode = stat.S_IFDIR | options.root_mode
+    root = Entry(b"", mode, options.root_uid, options.root_gid, mtime=stamp, atime=stamp, ctime=stamp)
+    return gather([root], limits_for(options))
+
+
+def _fresh_map(
+    bits: int, used: int, size: int, block_size: int, order: BitOrder, padding: bool
+) -> Iterator[tuple[int, bytes]]:
+    """The parts of a map of `size` bytes that are not zero, each with its offset: the first `used` bits are in use.
 
     Maps of large volumes are many MiB of zeroes, so only both ends are made: the start, and from the block
     that the padding begins in.
     """
     import numpy as np
 
+    head = blocks_for(used, 8 * block_size) * block_size
     tail = bits // (8 * block_size) * block_size
-    last = np.zeros(bits - 8 * tail, np.bool_)
-    head = np.zeros(8 * block_size, np.bool_) if tail else last
-    head[:2] = True
-    if tail:
-        yield 0, from_bits(head, order, block_size, padding=False)
-    yield tail, from_bits(last, order, size - tail, padding)
-
-
-def _root_inode(superblock: Superblock, options: Options) -> bytes:
-    record, variant = superblock.inode_record, superblock.variant
-    now = (int(time.time()) if options.mtime is None else options.mtime) & _U32_MAX
-    fields = {
-        "i_mode": stat.S_IFDIR | options.root_mode,
-        "i_nlinks": 2,
-        "i_uid": options.root_uid,
-        "i_gid": options.root_gid,
-        "i_size": 2 * variant.dirent.size,
-        "i_atime": now,
-        "i_mtime": now,
-        "i_ctime": now,
-    }
-    scalars = [fields[name] for name in record.fields if name != "i_zone"]
-    pointers = layout.DIRECT_ZONES + variant.levels
-    return record.struct.pack(*scalars, superblock.first_data_zone, *[0] * (pointers - 1))
-
-
-def _root_entries(superblock: Superblock) -> bytes:
-    pack = superblock.dirent_record.struct.pack
-    return pack(layout.ROOT_INODE, b".") + pack(layout.ROOT_INODE, b"..")
+    if head <= tail:
+        yield 0, from_bits(np.arange(8 * head) < used, order, head, padding=False)
+        used = 0
+    else:
+        tail = 0
+    yield tail, from_bits(np.arange(8 * tail, bits) < used, order, size - tail, padding)
 
 
 async def _zero(device: BlockDevice, start: int, end: int) -> None:

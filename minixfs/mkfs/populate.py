@@ -18,6 +18,7 @@ from minixfs.errors import UsageError
 from minixfs.trees.entry import Content, Entry
 
 _NANO = 10**9
+_GIVE = "; --owner gives all files to one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Directory:
     """What is in a directory, in order: names, and the files that they name."""
 
     parent: int
-    files: array[int] = field(default_factory=lambda: array("L"))
+    files: array[int] = field(default_factory=lambda: array("I"))
     names: list[bytes] = field(default_factory=list)
     known: set[bytes] | None = None  # the names again, once they do not come in order
 
@@ -49,19 +50,20 @@ class Tree:
     """Numbered files: file 0 is the root, and every array has one element for each file.
 
     `sizes` are those of regular files and symbolic links, in bytes; `data` is the content of a file, the text of a
-    symbolic link, or None. `directories` and `runs` (`Entry.runs`) are by number. Times are in seconds.
+    symbolic link, or None. `directories`, `devices` (device numbers) and `runs` (`Entry.runs`) have only the files that
+    are concerned. Times are in seconds.
     """
 
     def __init__(self) -> None:
         self.modes = array("H")
-        self.links = array("L")
-        self.uids = array("L")
-        self.gids = array("L")
+        self.links = array("I")
+        self.uids = array("I")
+        self.gids = array("I")
         self.sizes = array("Q")
-        self.mtimes = array("L")
-        self.atimes = array("L")
-        self.ctimes = array("L")
-        self.devices = array("Q")
+        self.mtimes = array("I")
+        self.atimes = array("I")
+        self.ctimes = array("I")
+        self.devices: dict[int, int] = {}
         self.data: list[Content | bytes | None] = []
         self.directories: dict[int, Directory] = {}
         self.runs: dict[int, Sequence[tuple[int, int]]] = {}
@@ -104,7 +106,9 @@ def gather(entries: Iterable[Entry], limits: Limits) -> Tree:
                 raise UsageError(f"{_named(entry)}: there is no directory that holds it")
             above = by_path[parent]
             if len(name) > limits.name_max:
-                raise UsageError(f"{_named(entry)}: the name has {len(name)} bytes; {limits.name} holds {limits.name_max}")
+                raise UsageError(
+                    f"{_named(entry)}: the name has {len(name)} bytes; {limits.name} holds {limits.name_max}"
+                )
             _enter(tree.directories[above], name, number, entry)
         elif number or not entry.is_directory:
             raise UsageError(f"{_named(entry)}: a tree has one top, which is a directory")
@@ -143,9 +147,9 @@ def _add(tree: Tree, entry: Entry, limits: Limits) -> None:
     mode = entry.mode
     seconds = (entry.mtime // _NANO, entry.atime // _NANO, entry.ctime // _NANO)
     if entry.uid > limits.uid_max:
-        raise _too_large(entry, "user id", entry.uid, limits.uid_max, limits)
+        raise _too_large(entry, "user id", entry.uid, limits.uid_max, limits, _GIVE)
     if entry.gid > limits.gid_max:
-        raise _too_large(entry, "group id", entry.gid, limits.gid_max, limits)
+        raise _too_large(entry, "group id", entry.gid, limits.gid_max, limits, _GIVE)
     if min(seconds) < 0 or max(seconds) > limits.time_max:
         raise UsageError(f"{_named(entry)}: {limits.name} cannot hold its times, only those from 1970 to 2106")
     size = entry.size
@@ -160,12 +164,15 @@ def _add(tree: Tree, entry: Entry, limits: Limits) -> None:
         data = entry.target
         size = len(data)
         if not 0 < size <= limits.symlink_max:
-            raise UsageError(f"{_named(entry)}: the link has {size} bytes; {limits.name} holds 1 to {limits.symlink_max}")
+            raise UsageError(
+                f"{_named(entry)}: the link has {size} bytes; {limits.name} holds 1 to {limits.symlink_max}"
+            )
     elif entry.is_device:
         major, minor = os.major(entry.rdev), os.minor(entry.rdev)
         if max(major, minor) > limits.device_max:
             most = limits.device_max
             raise UsageError(f"{_named(entry)}: device number {major}:{minor} is above {most}:{most} of {limits.name}")
+        tree.devices[len(tree.modes)] = entry.rdev
     tree.modes.append(mode)
     tree.links.append(2 if kind == stat.S_IFDIR else 1)
     tree.uids.append(entry.uid)
@@ -174,7 +181,6 @@ def _add(tree: Tree, entry: Entry, limits: Limits) -> None:
     tree.mtimes.append(seconds[0])
     tree.atimes.append(seconds[1])
     tree.ctimes.append(seconds[2])
-    tree.devices.append(entry.rdev if entry.is_device else 0)
     tree.data.append(data)
 
 
@@ -196,8 +202,12 @@ def _enter(directory: Directory, name: bytes, number: int, entry: Entry) -> None
     directory.files.append(number)
 
 
-def _too_large(entry: Entry, what: str, value: int, most: int, limits: Limits) -> UsageError:
-    return UsageError(f"{_named(entry)}: {what} {value} is too large; {limits.name} holds at most {most}")
+def _too_long(entry: Entry, what: str, length: int, most: int, limits: Limits) -> UsageError:
+    return UsageError(f"{_named(entry)}: the {what} has {length} bytes; {limits.name} holds 1 to {most}")
+
+
+def _too_large(entry: Entry, what: str, value: int, most: int, limits: Limits, advice: str = "") -> UsageError:
+    return UsageError(f"{_named(entry)}: {what} {value} is too large; {limits.name} holds at most {most}{advice}")
 
 
 def _named(entry: Entry) -> str:

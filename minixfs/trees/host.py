@@ -1,8 +1,9 @@
 """A directory of the host as a source of entries.
 
 `entries(top)` walks the tree below `top`, symbolic links as links, without ever holding more than the names of the
-directories on the way; `take_content` gives any entry the content of a host file. What it says of a file was true when the file was met; a file that vanishes, or that is shorter
-when its content is read, is an OSError that names it. Access times of what may be read so are left as they are.
+directories on the way; `entry` is for one file; `take_content` gives any entry the content of a host file. What they say of a file was true when
+they met it; a file that vanishes, or that is shorter when its content is read, is an OSError that names it. Access
+times of what may be read so are left as they are.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from minixfs.trees.entry import PIECE, Entry
 
@@ -18,11 +19,17 @@ _PATH_MAX = 4096
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 """A file may have become something else since it was met: then nothing is followed, and nothing waits."""
 
+OnError = Callable[[OSError], object]
 
-def entries(top: str | bytes, *, one_file_system: bool = False) -> Iterator[Entry]:
-    """All files of the directory `top`, itself included, as `minixfs.trees.entry` has it. Raises OSError.
 
-    `one_file_system`: directories on which something else is mounted are taken as empty.
+def entries(
+    top: str | bytes, *, one_file_system: bool = False, follow: bool = False, on_error: OnError | None = None
+) -> Iterator[Entry]:
+    """All files of the directory `top`, itself included, as `minixfs.trees.entry` has it.
+
+    `one_file_system`: directories on which something else is mounted are taken as empty. `follow`: symbolic links are
+    what they lead to. Raises OSError; with `on_error` that is told of what cannot be read below the top, and the walk
+    goes on.
     """
     base = os.fsencode(top)
     found = os.stat(base)
@@ -31,19 +38,34 @@ def entries(top: str | bytes, *, one_file_system: bool = False) -> Iterator[Entr
     device = found.st_dev
     yield _entry(b"", base, found)
     prefix = base if base.endswith(b"/") else base + b"/"
-    walk = [(b"", iter(_names(base)))]
+    walk = [(b"", iter(_names(base)), (found.st_dev, found.st_ino))]
     while walk:
-        directory, names = walk[-1]
-        for name in names:
-            path = directory + name
-            full = prefix + path
-            found = _lstat(full)
-            yield _entry(path, full, found)
-            if stat.S_ISDIR(found.st_mode) and (found.st_dev == device or not one_file_system):
-                walk.append((path + b"/", iter(_names(full))))
-                break
-        else:
-            walk.pop()
+        directory, names, _ = walk[-1]
+        try:
+            for name in names:
+                path = directory + name
+                full = prefix + path
+                found = _status(full, follow)
+                entry = _entry(path, full, found)
+                identity = (found.st_dev, found.st_ino)
+                if follow and entry.is_directory and any(identity == above for _, _, above in walk):
+                    raise OSError(errno.ELOOP, "a symbolic link leads back to a directory above it", full)
+                yield entry
+                if entry.is_directory and (found.st_dev == device or not one_file_system):
+                    walk.append((path + b"/", iter(_names(full)), identity))
+                    break
+            else:
+                walk.pop()
+        except OSError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+
+
+def entry(path: str | bytes, *, follow: bool = False) -> Entry:
+    """One file of any kind, as a top. Raises OSError."""
+    full = os.fsencode(path)
+    return _entry(b"", full, _status(full, follow))
 
 
 class _Content:
@@ -155,12 +177,12 @@ def _names(path: bytes) -> list[bytes]:
         os.close(descriptor)
 
 
-def _lstat(path: bytes) -> os.stat_result:
+def _status(path: bytes, follow: bool) -> os.stat_result:
     if len(path) < _PATH_MAX:
-        return os.lstat(path)
+        return os.stat(path, follow_symlinks=follow)
     parent = _parent(path)
     try:
-        return os.stat(os.path.basename(path), dir_fd=parent, follow_symlinks=False)
+        return os.stat(os.path.basename(path), dir_fd=parent, follow_symlinks=follow)
     finally:
         os.close(parent)
 
