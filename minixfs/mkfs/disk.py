@@ -1,8 +1,8 @@
 """Lays out whole MINIX disks: one primary partition, in it sub-partitions for root, /home and /usr.
 
-`plan` says which sectors belong to whom, or with a UsageError why the wish cannot be met; it touches nothing. `clear`
-then unmakes what was on the disk, the caller makes a file system in each part (`volume`), and `write_tables`, last of
-all, makes it a disk: until then it holds nothing that anybody could mistake for a whole one.
+    disk = plan(layout, size, wishes)       which sectors belong to whom, or a UsageError why the wish cannot be met
+    make(device, disk, fillings)            the file systems, and then the tables
+    furnished(entries, names, time)         a root with the fstab and the directories that show the disk as one tree
 
 Two layouts (specification: file systems, 8.2), both with the table of the sub-partitions in the first sector of the
 primary partition:
@@ -15,17 +15,25 @@ primary partition:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from minixfs.errors import DeviceError, UsageError
+from minixfs.fs.mfs.superblock import Superblock
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.partition import SECTOR, Slice
 from minixfs.hw.blockdev.table import SECTOR_MAX, Slot, sector
-from minixfs.mkfs.mfs import USAGE
+from minixfs.mkfs.mfs import USAGE, Options, block_size_for, fitted
+from minixfs.mkfs.mfs import make as make_volume
+from minixfs.mkfs.mfs import plan as plan_volume
+from minixfs.mkfs.mfs_contents import Contents
+from minixfs.mkfs.stream import Progress
+from minixfs.trees.entry import Entry
 
 PARTS = {"root": b"/", "home": b"/home", "usr": b"/usr"}
 """The parts of a disk, in the order of their sub-partitions ``p0s0``..``p0s2``, and where they belong in the tree."""
+FSTAB = b"etc/fstab"
 ROOT_SIZE = 64 << 20
 """Bytes that the root has unless said otherwise."""
 HOME_SHARE = 5
@@ -67,19 +75,14 @@ def plan(layout: str, size: int | None, wishes: Mapping[str, int | None]) -> Dis
     only /usr has a size. A part of 0 bytes is left out. Raises UsageError.
     """
     form = LAYOUTS[layout]
-    wanted = {name: None if bytes_ is None else -(-bytes_ // SECTOR) for name, bytes_ in wishes.items()}
+    names = present(layout, wishes)
     first = form.start + form.gap
     end = None if size is None else size // SECTOR
-    if not form.has_home:
-        if wanted.get("home"):
-            raise UsageError(f"the {layout} layout has no /home; leave its size out", USAGE)
-        wanted["home"] = 0
-    if wanted.get("root") == 0:
-        raise UsageError("a disk needs a root", USAGE)
-    counts = _share(end and end - first, wanted)
-    parts: dict[str, Slot] = {}
-    for name in PARTS:
-        parts[name] = Slot(first, counts[name], active=name == "root") if counts[name] else Slot()
+    wanted = {name: -(-wish // SECTOR) for name, wish in wishes.items() if wish is not None}
+    counts = _share(None if end is None else end - first, names, wanted)
+    parts = dict.fromkeys(PARTS, Slot())
+    for name in names:
+        parts[name] = Slot(first, counts[name], active=name == "root")
         first += counts[name]
     total = -(-max(first, end or 0) // form.padding) * form.padding
     if total > SECTOR_MAX:
@@ -88,47 +91,87 @@ def plan(layout: str, size: int | None, wishes: Mapping[str, int | None]) -> Dis
     return Disk(total * SECTOR, primary, parts)
 
 
-def _share(room: int | None, wanted: Mapping[str, int | None]) -> dict[str, int]:
+def present(layout: str, wishes: Mapping[str, int | None]) -> list[str]:
+    """The parts that a disk will have. Raises UsageError."""
+    names = [name for name in PARTS if wishes.get(name) != 0]
+    if "root" not in names:
+        raise UsageError("a disk needs a root", USAGE)
+    if not LAYOUTS[layout].has_home:
+        if wishes.get("home"):
+            raise UsageError(f"the {layout} layout has no /home", USAGE)
+        names = [name for name in names if name != "home"]
+    return names
+
+
+def _share(room: int | None, names: Collection[str], wanted: Mapping[str, int]) -> dict[str, int]:
     """How many sectors each part gets of the `room` for all of them."""
-    root = wanted.get("root")
-    home, usr = wanted.get("home"), wanted.get("usr")
-    root = ROOT_SIZE // SECTOR if root is None else root
+    counts = {"root": ROOT_SIZE // SECTOR, **wanted}
+    open_ones = [name for name in names if name not in counts]
     if room is None:
-        if home is None or usr is None:
+        if open_ones:
             raise UsageError("give the size of the disk, or that of every part of it", USAGE)
-        return {"root": root, "home": home, "usr": usr}
-    left = max(room - root, 0)
-    if home is None:
-        home = (left // HOME_SHARE if usr is None else max(left - usr, 0)) // STEP * STEP
-    usr = max(left - home, 0) // STEP * STEP if usr is None else usr
-    if root + home + usr > room:
-        needed, there = (sectors * SECTOR >> 10 for sectors in (root + home + usr, room))
-        raise UsageError(f"the parts need {needed} KiB, the disk has {there} KiB for them", USAGE)
-    return {"root": root, "home": home, "usr": usr}
-
-
-def volume(device: BlockDevice, disk: Disk, name: str) -> Slice:
-    """The part called `name` as a device of its own; closing it leaves `device` open."""
-    slot = disk.parts[name]
-    return Slice(device, slot.first * SECTOR, slot.count * SECTOR, name=f"{device.name}:{partition_of(name)}")
+        return counts
+    left = room - sum(counts[name] for name in names if name in counts)
+    if len(open_ones) == 2:
+        counts["home"] = max(left, 0) // HOME_SHARE // STEP * STEP
+        left -= counts["home"]
+    if open_ones:
+        counts[open_ones[-1]] = max(left, 0) // STEP * STEP
+    if left < 0 or not all(counts[name] for name in names):
+        needed, there = (sectors * SECTOR >> 10 for sectors in (room - left, max(room, 0)))
+        more = f", and nothing is left for /{open_ones[-1]}" if open_ones else ""
+        raise UsageError(f"the parts need {needed} KiB{more}; the disk has {there} KiB for them", USAGE)
+    return counts
 
 
 def partition_of(name: str) -> str:
     return f"p0s{list(PARTS).index(name)}"
 
 
-async def clear(device: BlockDevice, disk: Disk) -> None:
-    """Unmake what the disk held: no table and no superblock is left in front of the root."""
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What is to be made in one part."""
+
+    options: Options
+    contents: Contents
+
+    def least_size(self, percent: int) -> int:
+        """Bytes of a file system that is just large enough, and has `percent` of room."""
+        options = fitted(self.options, self.contents, percent=percent)
+        return (options.blocks or 0) * block_size_for(options)
+
+
+async def make(
+    device: BlockDevice, disk: Disk, fillings: Mapping[str, Filled], progress: Progress | None = None
+) -> dict[str, Superblock]:
+    """Write the disk and return the superblock of each part.
+
+    First nothing is left in front of the root that could be mistaken for a table or a file system, the tables come
+    last: until then there is no disk, after that it is whole. Raises UsageError or ReadOnly before anything is written,
+    DeviceError or the OSError of a content after.
+    """
+    device.check_writable()
+    parts = {name: _part(device, disk, name) for name in fillings}
+    for name, filled in fillings.items():
+        try:
+            plan_volume(parts[name].size, filled.options, filled.contents)
+        except UsageError as error:
+            raise UsageError(f"{PARTS[name].decode()}: {error}", error.exit_code) from error
     await _write(device, 0, bytes(disk.parts["root"].first * SECTOR))
     await device.flush()
-
-
-async def write_tables(device: BlockDevice, disk: Disk) -> None:
-    """Make a disk of it, once every part holds its file system."""
-    await device.flush()
+    made = {
+        name: await make_volume(parts[name], filled.options, filled.contents, progress)
+        for name, filled in fillings.items()
+    }
     await _write(device, disk.primary.first * SECTOR, sector(list(disk.parts.values())))
     await _write(device, 0, sector([disk.primary]))
     await device.flush()
+    return made
+
+
+def _part(device: BlockDevice, disk: Disk, name: str) -> Slice:
+    slot = disk.parts[name]
+    return Slice(device, slot.first * SECTOR, slot.count * SECTOR, name=f"{device.name}:{partition_of(name)}")
 
 
 async def _write(device: BlockDevice, offset: int, data: bytes) -> None:
@@ -136,11 +179,37 @@ async def _write(device: BlockDevice, offset: int, data: bytes) -> None:
         raise DeviceError(message=f"{device.name}: write at byte {offset} was cut short")
 
 
-def fstab(disk: Disk) -> bytes:
-    """An /etc/fstab for the root, as MINIX's installer writes it."""
+def fstab(names: Iterable[str]) -> bytes:
+    """An /etc/fstab for a disk with these parts, as MINIX's installer writes it."""
     lines = [
-        f"/dev/c0d0{partition_of(name)}\t{where.decode()}\tmfs\trw\t0\t{1 if name == 'root' else 2}\n"
-        for name, where in PARTS.items()
-        if disk.parts[name].count
+        f"/dev/c0d0{partition_of(name)}\t{PARTS[name].decode()}\tmfs\trw\t0\t{1 if name == 'root' else 2}\n"
+        for name in names
     ]
     return "".join(lines).encode()
+
+
+def furnished(root: Iterable[Entry], names: Collection[str], time: int) -> Iterator[Entry]:
+    """The entries of a root, with an /etc/fstab for a disk with these parts instead of any that it has, and with the
+    directories that this needs. They are owned by the super-user and of `time`, in nanoseconds since 1970.
+
+    Raises UsageError when something else is where a directory must be.
+    """
+    text = fstab(names)
+
+    def made(path: bytes, mode: int) -> Entry:
+        return Entry(path, mode, mtime=time, atime=time, ctime=time, origin=f"/{path.decode()}")
+
+    missing = {path: made(path, stat.S_IFDIR | 0o755) for path in (b"etc", *(PARTS[name][1:] for name in names))}
+    del missing[b""]
+    for entry in root:
+        if entry.path in missing:
+            if not entry.is_directory:
+                raise UsageError(f"{entry.origin}: must be a directory for the fstab")
+            del missing[entry.path]
+        if entry.path != FSTAB:
+            yield entry
+    yield from missing.values()
+    table = made(FSTAB, stat.S_IFREG | 0o644)
+    table.size = len(text)
+    table.content = lambda: iter([(0, text)])
+    yield table

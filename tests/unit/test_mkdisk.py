@@ -6,32 +6,44 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from minixfs.errors import InvalidArgument, UsageError
+from minixfs.fsck.mfs.check import check
 from minixfs.hw.blockdev.open import root_of
 from minixfs.hw.blockdev.partition import SECTOR, scan
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.blockdev.table import Slot, sector
 from minixfs.hw.runtime import run
-from minixfs.mkfs.disk import Disk, clear, plan, write_tables
+from minixfs.mkfs.disk import Disk, Filled, furnished, make, plan
+from minixfs.mkfs.mfs import Options, contents_for, limits_for
+from minixfs.mkfs.populate import gather
+from minixfs.trees.entry import Entry
 from tests.support.peers import require
 
 MIB = 1 << 20
 
 
-def tables_of(disk: Disk) -> RamDisk:
-    device = RamDisk(disk.size)
-    run(clear(device, disk))
-    run(write_tables(device, disk))
+TOP = Entry(b"", 0o40755)
+
+
+def filled(*entries: Entry, **settings: int) -> Filled:
+    options = Options(inodes=64, mtime=7, **settings)
+    return Filled(options, contents_for(gather(entries or [TOP], limits_for(options)), options))
+
+
+def made(disk: Disk, device: RamDisk | None = None) -> RamDisk:
+    device = device or RamDisk(disk.size)
+    run(make(device, disk, {name: filled() for name, slot in disk.parts.items() if slot.count}))
     return device
 
 
 def layout_of(disk: Disk) -> dict[str, tuple[int, int, bool]]:
     """What a reader of the tables finds: first sector, sectors, active."""
-    return {p.name: (p.start // SECTOR, p.size // SECTOR, p.active) for p in run(scan(tables_of(disk)))}
+    return {p.name: (p.start // SECTOR, p.size // SECTOR, p.active) for p in run(scan(made(disk)))}
 
 
 def test_the_installed_layout() -> None:
@@ -80,7 +92,7 @@ def test_a_part_without_a_size_gets_the_rest(wishes: dict[str, int], expected: l
 @pytest.mark.parametrize(
     ("layout", "size", "wishes", "complaint"),
     [
-        ("installed", 64 * MIB, {}, "the parts need 65536 KiB, the disk has 64496 KiB"),
+        ("installed", 64 * MIB, {}, "the parts need 65536 KiB, and nothing is left for /usr; the disk has 64496 KiB"),
         ("installed", 1, {}, "the disk has"),
         ("installed", None, {"home": MIB}, "give the size of the disk"),
         ("installed", 64 * MIB, {"root": 0}, "needs a root"),
@@ -102,13 +114,16 @@ def test_a_table_does_not_reach_too_far() -> None:
 
 
 def test_nothing_is_left_of_what_the_disk_held() -> None:
-    disk = plan("installed", 4 * MIB, {"root": 1 * MIB})
-    device = RamDisk(disk.size)
-    run(device.write(0, [b"\xff" * (2 * MIB)]))
-    run(clear(device, disk))
-    left = bytearray(2 * MIB)
-    run(device.read(0, [left]))
-    assert left == bytes(2080 * SECTOR) + b"\xff" * (2 * MIB - 2080 * SECTOR)
+    disk = plan("installed", 4 * MIB, {"root": MIB})
+    device = RamDisk(b"\xff" * disk.size)
+    made(disk, device)
+    content = device.snapshot()
+    start = 2048 * SECTOR
+    assert content[:446] + content[512:start] == bytes(start - 66)
+    assert content[start : start + 446] + content[start + 512 : start + 32 * SECTOR] == bytes(32 * SECTOR - 66)
+    for name, slot in disk.parts.items():
+        volume = RamDisk(content[slot.first * SECTOR : slot.end * SECTOR])
+        assert run(check(volume)).findings == [], name
 
 
 @pytest.mark.parametrize(("layout", "size"), [("installed", 300 * MIB), ("release", 100 * MIB), ("installed", 9 << 30)])
@@ -140,8 +155,54 @@ def sfdisk(image: Path) -> list[dict[str, object]]:
 
 def test_the_root_of_a_disk_is_found(tmp_path: Path) -> None:
     image = tmp_path / "disk"
-    image.write_bytes(tables_of(plan("installed", 4 * MIB, {"root": 1 * MIB})).snapshot())
+    image.write_bytes(made(plan("installed", 4 * MIB, {"root": 1 * MIB})).snapshot())
     assert run(root_of(str(image))) == "p0s0"
     assert run(root_of(f"{image}:p0s2")) is None
     image.write_bytes(bytes(4096))
     assert run(root_of(str(image))) is None
+
+
+def test_nothing_is_written_when_a_part_is_too_small() -> None:
+    disk = plan("installed", 4 * MIB, {"root": MIB, "home": 16384})
+    device = RamDisk(b"\xff" * disk.size)
+    with pytest.raises(UsageError, match=r"^/home: "):
+        made(disk, device)
+    assert device.snapshot() == b"\xff" * disk.size
+
+
+def test_a_failure_on_the_way_leaves_no_disk() -> None:
+    disk = plan("installed", 4 * MIB, {"root": MIB})
+
+    def broken() -> Iterator[tuple[int, bytes]]:
+        raise OSError(5, "Input/output error", "file")
+
+    parts = {name: filled() for name in disk.parts}
+    parts["usr"] = filled(TOP, Entry(b"file", 0o100644, size=1, content=broken))
+    device = made(disk)
+    with pytest.raises(OSError, match="file"):
+        run(make(device, disk, parts))
+    assert run(scan(device)) == []
+
+
+# ---- the fstab -----------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_root_is_furnished() -> None:
+    found = {entry.path: entry for entry in furnished([TOP], ["root", "usr"], 5)}
+    assert sorted(found) == [b"", b"etc", b"etc/fstab", b"usr"]
+    table = found[b"etc/fstab"]
+    assert table.content is not None
+    assert list(table.content()) == [(0, b"/dev/c0d0p0s0\t/\tmfs\trw\t0\t1\n/dev/c0d0p0s2\t/usr\tmfs\trw\t0\t2\n")]
+    assert (table.mode, table.mtime, table.size) == (0o100644, 5, 57)
+
+
+def test_a_root_keeps_its_own_but_for_the_fstab() -> None:
+    own = [TOP, Entry(b"etc", 0o40700, 3), Entry(b"etc/fstab", 0o100600, 3), Entry(b"etc/rc", 0o100600, 3)]
+    found = {entry.path: entry for entry in furnished(own, ["root"], 5)}
+    assert sorted(found) == [b"", b"etc", b"etc/fstab", b"etc/rc"]
+    assert (found[b"etc"].uid, found[b"etc/rc"].uid, found[b"etc/fstab"].uid) == (3, 3, 0)
+
+
+def test_a_mount_point_must_be_a_directory() -> None:
+    with pytest.raises(UsageError, match="must be a directory"):
+        list(furnished([TOP, Entry(b"usr", 0o120777, target=b"x", origin="t/usr")], ["root", "usr"], 5))
