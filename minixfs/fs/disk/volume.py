@@ -171,7 +171,7 @@ class Volume(ABC):
 
     # ---- inodes ----------------------------------------------------------------------------------------------------
 
-    async def allocate_inode(self, mode: int, parent: int) -> int:
+    async def allocate_inode(self, mode: int, parent: Inode) -> int:
         """The number of a free inode, now marked used, for an object of this mode in a directory. Raises NoSpace."""
         found = await self._find_inode(mode, parent)
         if found is None and self.frees_pending:
@@ -192,7 +192,7 @@ class Volume(ABC):
         """Note zones to be marked free by `apply_frees`."""
 
     @abstractmethod
-    async def _find_inode(self, mode: int, parent: int) -> int | None:
+    async def _find_inode(self, mode: int, parent: Inode) -> int | None:
         """Mark an inode used; None if none is free."""
 
     @abstractmethod
