@@ -11,28 +11,28 @@ import json
 import os
 import time
 from contextlib import closing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from minixfs.cli.offline import complain, split
-from minixfs.cli.show import human
+from minixfs.cli.offline import complain, opened, split
+from minixfs.cli.show import counted, human
 from minixfs.errors import MinixFsError, UsageError
 from minixfs.fsck.report import printable
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.open import open_device
 from minixfs.hw.blockdev.partition import Partition, Slice, scan
 from minixfs.hw.runtime import run
-from minixfs.image.anatomy.volume import Anatomy, Facts, identify
+from minixfs.image.anatomy.volume import Anatomy, Facts, identify, no_file_system
 
 if TYPE_CHECKING:
     from minixfs.image.anatomy.blocks import Layout
 
 PATIENCE = 5.0
 """Seconds that looking for fragmentation may take."""
-EXIT_NOTHING = 2
-"""As blkid(8): there is nothing to tell."""
-_UNESCAPED = frozenset("%+,-./:=@_")
+EXIT_UNKNOWN = 2
+"""As blkid(8), with -o: nothing was recognised."""
 
 
 @click.command()
@@ -49,22 +49,25 @@ _UNESCAPED = frozenset("%+,-./:=@_")
 def info(image: str, as_json: bool, output: str, keys: tuple[str, ...]) -> int:
     """Show what IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET) is and how full it is, or how a file in it lies.
 
-    The exit code is 1 when it cannot be mounted, and 2 when -o has nothing to show.
+    The exit code is 1 when it cannot be mounted; with -o it is 2 when IMAGE is nothing known.
     """
     spec, path = split(os.fsencode(image))
     image = os.fsdecode(spec)
-    if (path is not None or as_json) and (output != "full" or keys):
-        raise UsageError("-o and -s are for whole volumes and not for --json; leave them out")
+    if keys and output == "full":
+        output = "export"
+    if output != "full" and (path is not None or as_json):
+        raise UsageError("-o and -s are for whole volumes, without --json; leave them out")
     with closing(run(open_device(image, read_only=True))) as device:
         anatomy = identify(device)
         if anatomy is None:
             if path is not None:
-                raise UsageError(f"{image}: no file system was found")
+                raise no_file_system(image, device)
             return _disk(image, device, as_json, output, keys)
         if path is not None:
             return _file(image, path, anatomy, as_json)
-        if output != "full" or keys:
-            return _tags({"DEVNAME": image, **anatomy.tags()}, output, keys)
+        if output != "full":
+            _tags({"DEVNAME": image, **anatomy.tags()}, output, keys)
+            return 0
         return _volume(image, anatomy, as_json)
 
 
@@ -91,10 +94,8 @@ def _volume(image: str, anatomy: Anatomy, as_json: bool) -> int:
 
 
 def _usage(image: str) -> Facts:
-    from minixfs.image.image import Image
-
-    with Image(image) as opened:
-        usage, root = opened.statvfs(), opened.stat("/")
+    with opened(image) as volume:
+        usage, root = volume.statvfs(), volume.stat("/")
         return {
             "free": usage.f_bfree * usage.f_frsize,
             "inodes_free": usage.f_ffree,
@@ -105,10 +106,9 @@ def _usage(image: str) -> Facts:
 def _fragmentation(anatomy: Anatomy) -> Facts | None:
     """How scattered the files and the free space are; None where that cannot be found out in time."""
     try:
-        found = anatomy.survey(PATIENCE).fragmentation()
+        return asdict(anatomy.survey(PATIENCE).fragmentation())
     except MinixFsError:
         return None
-    return {name: getattr(found, name) for name in found.__slots__}
 
 
 def _usage_lines(facts: Facts) -> dict[str, str]:
@@ -120,18 +120,20 @@ def _usage_lines(facts: Facts) -> dict[str, str]:
         "Space": _share(facts["size"] - facts["free"], facts["size"], human),
         "Root changed": time.strftime("%Y-%m-%d %H:%M:%S", changed),
     }
-    found = facts.get("fragmentation")
-    return lines | (_fragmentation_lines(found) if found else {"Fragmentation": "not known: too much to look at"})
+    found = facts["fragmentation"]
+    return lines | (fragmentation_lines(found) if found else {"Fragmentation": "not known: too much to look at"})
 
 
-def _fragmentation_lines(found: Facts) -> dict[str, str]:
+def fragmentation_lines(found: Facts) -> dict[str, str]:
+    """The fields of a `Fragmentation` for people: label and text."""
     some = "" if found["complete"] else " looked at"
-    files, whole = found["files"], found["files_in_one_piece"]
-    text = f"{100 * whole // files}% of {files} files{some} in one piece, {found['pieces'] / files:.2f} pieces a file"
-    free = f"{found['free_runs']} pieces, the largest {human(found['free_run_largest'])}"
+    files, whole, free = found["files"], found["files_in_one_piece"], found["free_runs"]
+    share = f"{100 * whole // max(1, files)}% of {counted(files, 'file')}{some} in one piece"
+    mean = f"{found['pieces'] / max(1, files):.2f} pieces a file"
+    largest, average = human(found["free_run_largest"]), human(found["free_run_mean"])
     return {
-        "Fragmentation": text if files else "no files",
-        "Free space": free + f", on average {human(found['free_run_mean'])}" if found["free_runs"] else "none",
+        "Fragmentation": f"{share}, {mean}" if files else "no files",
+        "Free space": f"{counted(free, 'piece')}, the largest {largest}, on average {average}" if free else "none",
     }
 
 
@@ -145,23 +147,14 @@ def _size(size: int | None) -> str:
     return f"{size} bytes" if size < 1024 else f"{human(size)} ({size} bytes)"
 
 
-def _tags(tags: dict[str, str], output: str, keys: tuple[str, ...]) -> int:
-    """KEY=value lines. As with blkid, ``-s`` leaves the name of the device in them, but not among the values."""
+def _tags(tags: dict[str, str], output: str, keys: tuple[str, ...]) -> None:
+    """What blkid writes. The name of the device comes first in lines, whatever the keys, and not among the values."""
     shown = {key: value for key, value in tags.items() if not keys or key in keys}
-    if not shown:
-        return EXIT_NOTHING
     if output == "value":
-        shown.pop("DEVNAME", None)
-        click.echo("\n".join(shown.values()))
-    else:
-        shown = {"DEVNAME": tags["DEVNAME"]} | shown
-        click.echo("\n".join(f"{key}={_escaped(value)}" for key, value in shown.items()))
-    return 0
-
-
-def _escaped(value: str) -> str:
-    """A value that a shell reads back as it is."""
-    return "".join(c if c.isalnum() or c in _UNESCAPED else f"\\{c}" for c in printable(os.fsencode(value)))
+        click.echo("".join(f"{value}\n" for key, value in shown.items() if key != "DEVNAME"), nl=False)
+    elif shown:
+        shown = {"DEVNAME": printable(os.fsencode(tags["DEVNAME"]))} | shown
+        click.echo("\n".join(f"{key}={value}" for key, value in shown.items()))
 
 
 # ---- one file ------------------------------------------------------------------------------------------------------
@@ -171,8 +164,7 @@ def _file(image: str, path: bytes, anatomy: Anatomy, as_json: bool) -> int:
     try:
         layout = anatomy.layout_of(anatomy.find(path))
     except MinixFsError as error:
-        complain(error, image, path)
-        return 1
+        raise UsageError(f"{image}:{printable(path)}: {error}") from error
     if as_json:
         _print_json(
             {
@@ -194,9 +186,9 @@ def _file(image: str, path: bytes, anatomy: Anatomy, as_json: bool) -> int:
 def _layout_lines(name: str, layout: Layout) -> list[str]:
     blocks = sum(run.length for run in layout.runs)
     lines = [
-        f"{name}: inode {layout.inode}, {_size(layout.size)}, {_count(blocks, 'block')} of {layout.block_size} bytes"
-        f" and {_count(len(layout.indirect), 'indirect block')}, {_count(len(layout.runs), 'run')}"
-        f" in {_count(layout.pieces, 'piece')}"
+        f"{name}: inode {layout.inode}, {_size(layout.size)}, {counted(blocks, 'block')} of {layout.block_size} bytes"
+        f" and {counted(len(layout.indirect), 'indirect block')}, {counted(len(layout.runs), 'run')}"
+        f" in {counted(layout.pieces, 'piece')}"
     ]
     rows = [("run", "logical", "physical", "length")]
     rows += [
@@ -210,10 +202,6 @@ def _layout_lines(name: str, layout: Layout) -> list[str]:
     return lines
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
 # ---- a whole disk --------------------------------------------------------------------------------------------------
 
 
@@ -222,10 +210,12 @@ def _disk(image: str, device: BlockDevice, as_json: bool, output: str, keys: tup
 
     partitions = run(scan(device))
     if not partitions:
-        raise UsageError(f"{image}: neither a MINIX file system nor a partition table was found")
+        code = 1 if output == "full" else EXIT_UNKNOWN
+        raise UsageError(f"{image}: neither a MINIX file system nor a partition table was found", code)
     name = identifier(device)
-    if output != "full" or keys:
-        return _tags({"DEVNAME": image, **({"PTUUID": name} if name else {}), "PTTYPE": "dos"}, output, keys)
+    if output != "full":
+        _tags({"DEVNAME": image, **({"PTUUID": name} if name else {}), "PTTYPE": "dos"}, output, keys)
+        return 0
     found = [(partition, identify(Slice(device, partition.start, partition.size))) for partition in partitions]
     if as_json:
         described = [_partition(partition, anatomy) for partition, anatomy in found]

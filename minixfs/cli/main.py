@@ -22,6 +22,17 @@ COMMANDS = {
     "dump": ("minixfs.cli.dump", "Show any structure of a disk, field by field."),
     "ls": ("minixfs.cli.ls", "List files of an image, without a mount."),
     "cat": ("minixfs.cli.cat", "Print files of an image, without a mount."),
+    "rm": ("minixfs.cli.remove", "Remove files and directories."),
+    "rmdir": ("minixfs.cli.remove", "Remove empty directories."),
+    "mv": ("minixfs.cli.mv", "Rename and move files within an image."),
+    "mkdir": ("minixfs.cli.make", "Make directories."),
+    "mknod": ("minixfs.cli.make", "Make FIFOs and device nodes."),
+    "ln": ("minixfs.cli.ln", "Give files further names, make symbolic links."),
+    "chmod": ("minixfs.cli.chmod", "Change the mode of files."),
+    "chown": ("minixfs.cli.owners", "Change the owner and group of files."),
+    "chgrp": ("minixfs.cli.owners", "Change the group of files."),
+    "touch": ("minixfs.cli.touch", "Set the times of files, make empty files."),
+    "truncate": ("minixfs.cli.touch", "Shorten or lengthen files."),
 }
 
 _HELP = ["-h", "--help"]

@@ -32,6 +32,11 @@ def human(size: int) -> str:
     return f"{whole}{unit}"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 block``, ``2 blocks``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def columns(cells: list[bytes], width: int) -> list[bytes]:
     """The cells in as few lines as fit into `width` characters, down and then across."""
     lengths = [len(cell.decode()) for cell in cells]

@@ -1,0 +1,148 @@
+"""Which block belongs to what, as plain arrays, whatever the file system; and how scattered files are.
+
+A *run* is a row of blocks that are neighbours on the disk and in the file. A *piece* is a row of blocks of one file
+that are neighbours on the disk and ascend in the file: a hole does not end it, nor does the file's own indirect block,
+as neither makes a reader seek.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Kind(IntEnum):
+    """What a block serves for. LOST: marked in use, but nothing refers to it. UNUSABLE: never used."""
+
+    FREE = 0
+    BOOT = 1
+    SUPERBLOCK = 2
+    INODE_MAP = 3
+    ZONE_MAP = 4
+    INODE_TABLE = 5
+    DIRECTORY = 6
+    FILE = 7
+    INDIRECT = 8
+    BAD = 9
+    LOST = 10
+    UNUSABLE = 11
+
+    @property
+    def label(self) -> str:
+        return _LABELS.get(self) or self.name.lower().replace("_", " ")
+
+
+_LABELS = {Kind.BOOT: "boot area", Kind.BAD: "bad blocks", Kind.LOST: "in use by nothing"}
+
+
+class Run(NamedTuple):
+    """`length` blocks of a file: block `logical` of the file and those that follow lie at block `physical` and on."""
+
+    logical: int
+    physical: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How one file lies. `indirect` holds the blocks that hold its zone numbers; sizes are bytes."""
+
+    inode: int
+    size: int
+    block_size: int
+    runs: list[Run]
+    indirect: list[int]
+
+    @property
+    def pieces(self) -> int:
+        return count_pieces([(run.physical, run.length) for run in self.runs], set(self.indirect))
+
+
+def count_pieces(runs: list[tuple[int, int]], indirect: set[int]) -> int:
+    """Pieces of a file: its runs (block, length) in the order of the file."""
+    pieces, end = 0, -1
+    for start, length in runs:
+        pieces += end < 0 or start < end or not all(block in indirect for block in range(end, start))
+        end = start + length
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Fragmentation:
+    """How scattered a volume is. `files` are those with blocks, directories and links too; `free_*` in bytes.
+
+    `complete`: False when the time was up before all files were looked at.
+    """
+
+    files: int
+    files_in_one_piece: int
+    pieces: int
+    free_runs: int
+    free_run_largest: int
+    free_run_mean: int
+    complete: bool
+
+
+@dataclass(slots=True)
+class BlockMap:
+    """Arrays over all blocks: `kind`; `owner`, an inode number or 0; `place`, the block's index within its file (of an
+    indirect block: the first that it leads to)."""
+
+    block_size: int
+    kind: NDArray[np.uint8]
+    owner: NDArray[np.uint32]
+    place: NDArray[np.uint32]
+    complete: bool = True
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def counts(self) -> dict[Kind, int]:
+        """Blocks of each kind that occurs."""
+        numbers = np.bincount(self.kind, minlength=len(Kind)).tolist()
+        return {kind: numbers[kind] for kind in Kind if numbers[kind]}
+
+    def edges(self) -> NDArray[np.int64]:
+        """The first block of every row of blocks that have the same kind and owner, in the order of the file."""
+        if not len(self):
+            return np.zeros(0, np.int64)
+        changes = (np.diff(self.kind) != 0) | ~self._continues()
+        return np.concatenate([[0], np.flatnonzero(changes) + 1])
+
+    def _continues(self) -> NDArray[np.bool_]:
+        """For each block but the first: it has the owner of the one before, and does not precede it in the file."""
+        same: NDArray[np.bool_] = (self.owner[1:] == self.owner[:-1]) & (self.place[1:] >= self.place[:-1])
+        return same
+
+    def fragmentation(self) -> Fragmentation:
+        starts = self.owner != 0
+        starts[1:] &= ~self._continues()
+        _, pieces = np.unique(self.owner[starts], return_counts=True)
+        free = run_lengths(self.kind == Kind.FREE) * self.block_size
+        return Fragmentation(
+            files=len(pieces),
+            files_in_one_piece=int((pieces == 1).sum()),
+            pieces=int(pieces.sum()),
+            free_runs=len(free),
+            free_run_largest=int(free.max(initial=0)),
+            free_run_mean=int(free.sum()) // max(1, len(free)),
+            complete=self.complete,
+        )
+
+
+def run_lengths(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The length of every row of True."""
+    start, end = run_bounds(flags)
+    return end - start
+
+
+def run_bounds(flags: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where every row of True begins, and the first index behind it."""
+    padded: NDArray[Any] = np.zeros(len(flags) + 2, np.int8)
+    padded[1:-1] = flags
+    change = np.diff(padded)
+    return np.flatnonzero(change == 1), np.flatnonzero(change == -1)

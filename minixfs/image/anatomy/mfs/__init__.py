@@ -1,0 +1,1 @@
+"""The anatomy of MFS volumes."""
