@@ -1,11 +1,15 @@
-"""`minixfs mkfs`: make an empty file system in an image file, a partition of one, or a block device."""
+"""`minixfs mkfs`: make a file system in an image file, a partition of one, or a block device; empty, or with files."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import sys
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -14,137 +18,177 @@ from minixfs.cli.failures import USAGE, exit_codes
 from minixfs.errors import UsageError
 
 if TYPE_CHECKING:
+    from minixfs.fs.mfs.layout import Variant
     from minixfs.fs.mfs.superblock import Superblock
-    from minixfs.hw.blockdev.device import BlockDevice
     from minixfs.mkfs.mfs import Options
+    from minixfs.mkfs.mfs_contents import Contents
+    from minixfs.trees.entry import Entry
+
+_FIT = re.compile(r"fit(?:\+([0-9]+)%|\+(.+))?")
 
 
 @click.command()
 @click.argument("image", type=click.Path())
 @click.argument("size", required=False)
 @click.option("-t", "--type", "fstype", default="mfs", type=click.Choice(["mfs"]), help="File system to make.")
+@click.option("-d", "--directory", "--populate", "content", metavar="SOURCE",
+              help="Put these files in it: a directory, or a tar file (- for standard input).")  # fmt: skip
+@click.option("--one-file-system", is_flag=True, help="With -d, leave out what is mounted below the directory.")
+@click.option("--owner", metavar="UID:GID", help="Owner of every file; default: as found.")
+@click.option("--root-owner", metavar="UID:GID", help="Owner of the root directory; default: as found, or you.")
+@click.option("--mtime", metavar="TIME", help="Time of every file; default: as found, or now.")
 @click.option("--version", type=int, help="MINIX file system version: 1, 2 or 3 (the default).")
 @click.option("--variant", type=click.Choice(["hybrid"]), help="hybrid: the V2 that MINIX 3 makes, with 60-byte names.")
 @click.option("-n", "--name-length", type=int, metavar="BYTES", help="Longest name: 14 or 30 (V1, V2), 60 (V3).")
 @click.option("-B", "--block-size", metavar="SIZE", help="1024 to 65024 in steps of 512; default 4096 (V3 only).")
-@click.option("-i", "--inodes", type=int, metavar="N", help="Number of inodes; default by size.")
+@click.option("-i", "--inodes", metavar="[+]N", help="Number of inodes, or with + of spare ones; default by size.")
 @click.option("-z", "--zone-shift", type=int, default=0, metavar="N", help="Blocks in a zone, as a power of 2.")
 @click.option("--big-endian", is_flag=True, help="The byte order of 68000 machines (V1, V2).")
-@click.option(
-    "--minix-padding", is_flag=True, help="Leave unused bitmap bits clear, as MINIX does; Linux wants them set."
-)
-@click.option("--root-owner", metavar="UID:GID", help="Owner of the root directory; default: you.")
+@click.option("--padding", type=click.Choice(["linux", "minix"]), default="linux", show_default=True,
+              help="Unused bits of the bitmaps: set, as Linux wants them, or clear, as MINIX leaves them.")  # fmt: skip
 @click.option("-f", "--force", is_flag=True, help="Overwrite what is there without asking.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing when all is well.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what was made.")
 @click.option("--json", "as_json", is_flag=True, help="Describe what was made as JSON.")
 def mkfs(
     image: str,
     size: str | None,
     fstype: str,
+    content: str | None,
+    one_file_system: bool,
+    owner: str | None,
+    root_owner: str | None,
+    mtime: str | None,
     version: int | None,
     variant: str | None,
     name_length: int | None,
     block_size: str | None,
-    inodes: int | None,
+    inodes: str | None,
     zone_shift: int,
     big_endian: bool,
-    minix_padding: bool,
-    root_owner: str | None,
+    padding: str,
     force: bool,
+    quiet: bool,
     verbose: bool,
     as_json: bool,
 ) -> int:
     """Make a MINIX file system in IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET).
 
-    SIZE is a number of blocks, or of bytes with K, M or G behind it; a missing IMAGE is created with that
-    size. By default the file system fills IMAGE.
+    SIZE is a number of blocks, or of bytes with K, M or G behind it; a missing IMAGE is created with that size.
+    "fit" is just enough for the files of -d, "fit+10%" and "fit+4M" leave room for more. By default the file system
+    fills IMAGE, or fits if IMAGE is missing.
+
+    With SOURCE_DATE_EPOCH in the environment no time is later than that, and the same files make the same image.
     """
     with exit_codes():
-        from minixfs.mkfs.mfs import Options, block_size_for, choose_variant
+        from minixfs.cli.interrupt import interruptible
+        from minixfs.cli.progress import progress
+        from minixfs.cli.source import adjusting, parse_owner
+        from minixfs.cli.target import is_missing, target
+        from minixfs.hw.runtime import run
+        from minixfs.mkfs.mfs import Options, choose_variant, contents_for, limits_for, make, plan
+        from minixfs.mkfs.populate import gather
 
         chosen = choose_variant(version, name_length, hybrid=variant == "hybrid")
-        uid, gid = _owner(root_owner, chosen.id_max, chosen.gid_max)
+        total, spare = _inodes(inodes)
         options = Options(
             variant=chosen,
             block_size=None if block_size is None else _bytes(block_size),
-            inodes=inodes,
+            inodes=total,
             zone_shift=zone_shift,
             big_endian=big_endian,
-            padding=not minix_padding,
-            root_uid=uid,
-            root_gid=gid,
+            padding=padding == "linux",
         )
-        blocks = None if size is None else _blocks(size, block_size_for(options))
-        superblock = _make(image, options, blocks, force)
-        _describe(image, superblock, verbose, as_json)
+        adjust = adjusting(owner, mtime)
+        root = None if root_owner is None else parse_owner(root_owner)
+        if size is None and content is not None and is_missing(image):
+            size = "fit"
+        with _entries(content, one_file_system, image, chosen) as entries:
+            contents = contents_for(gather(_rooted(adjust(entries), root), limits_for(options)), options)
+            wish = _sized(size, options, contents, spare)
+
+            def check(device_size: int) -> None:
+                plan(device_size, wish.options, contents)
+
+            with target(image, wish.length, force=force, exact=wish.exact, check=check) as device:
+                with interruptible() as interrupt, progress("writing", contents.length, not quiet) as advance:
+
+                    def tick(amount: int) -> None:
+                        interrupt.check()
+                        advance(amount)
+
+                    superblock = run(make(device, wish.options, contents, tick))
+        if as_json or not quiet:
+            _describe(image, superblock, contents, verbose, as_json)
     return 0
 
 
 mkfs.usage_exit_code = USAGE  # type: ignore[attr-defined]  # read by main for errors in options
 
 
-def _make(image: str, options: Options, blocks: int | None, force: bool) -> Superblock:
-    from dataclasses import replace
+@dataclass(frozen=True)
+class _Wish:
+    """What SIZE asks for: `length` in bytes of an image that is missing or too small, `exact` also of a larger one."""
 
-    from minixfs.hw.blockdev.open import open_device
-    from minixfs.hw.runtime import run
-    from minixfs.mkfs.mfs import block_size_for, make, plan
-
-    options = replace(options, blocks=blocks)
-    if not _exists(image):
-        if blocks is None:
-            raise UsageError(f"there is no {image}; give a size to create it, for example: mkfs {image} 64M", USAGE)
-        length = blocks * block_size_for(options)
-        plan(length, options)
-        with open(image, "ab") as file:
-            file.truncate(length)
-    device = run(open_device(image))
-    try:
-        plan(device.size, options)
-        if not force:
-            _confirm(image, run(_contents(device)))
-        return run(make(device, options))
-    finally:
-        device.close()
+    options: Options
+    length: int | None = None
+    exact: bool = False
 
 
-def _exists(image: str) -> bool:
-    """Whether `image` names something that can be opened; an empty file is as good as none."""
-    if os.path.isfile(image):
-        return os.path.getsize(image) > 0
-    path = image.rpartition("@@")[0] or image.rpartition(":")[0]
-    return os.path.lexists(image) or bool(path and os.path.lexists(path))
+def _sized(size: str | None, options: Options, contents: Contents, spare: int | None) -> _Wish:
+    """`spare` is the number of inodes that shall be left, None if that does not matter."""
+    from minixfs.mkfs.mfs import block_size_for, fitted
+
+    block_size = block_size_for(options)
+    match = _FIT.fullmatch(size or "")
+    if match is not None:
+        room = _bytes(match[2]) if match[2] else 0
+        options = fitted(options, contents, percent=int(match[1] or 0), room=room, inodes=spare or 0)
+        return _Wish(options, (options.blocks or 0) * block_size, exact=True)
+    if spare is not None:
+        options = replace(options, inodes=len(contents.tree) + spare)
+    if size is None:
+        return _Wish(options)
+    blocks = int(size) if size.isdigit() else _bytes(size) // block_size
+    return _Wish(replace(options, blocks=blocks), blocks * block_size)
 
 
-def _confirm(image: str, contents: str | None) -> None:
-    """Let nobody overwrite `contents` by accident. Raises UsageError."""
-    if contents is None:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(f"{image} holds {contents}; use -f to overwrite it")
-    if not click.confirm(f"{image} holds {contents}. Overwrite it?", err=True):
-        raise UsageError(f"{image} is left as it was")
+@contextmanager
+def _entries(content: str | None, one_file_system: bool, image: str, variant: Variant) -> Iterator[Iterable[Entry]]:
+    """The files to put into the volume: nothing but a root directory without `content`."""
+    from minixfs.cli.source import source
+    from minixfs.trees.entry import Entry
+
+    if content is not None:
+        if os.path.isdir(content) and os.path.realpath(image).startswith(os.path.join(os.path.realpath(content), "")):
+            raise UsageError(f"{image} is in {content} itself; put it somewhere else", USAGE)
+        with source(content, one_file_system=one_file_system) as entries:
+            yield entries
+    else:
+        uid, gid, now = os.getuid(), os.getgid(), time.time_ns()
+        uid, gid = (uid if uid <= variant.id_max else 0), (gid if gid <= variant.gid_max else 0)
+        yield [Entry(b"", stat.S_IFDIR | 0o755, uid, gid, mtime=now, atime=now, ctime=now)]
 
 
-async def _contents(device: BlockDevice) -> str | None:
-    """What is on the device, in words; None if nothing is known to be."""
-    from minixfs.errors import BadSuperblock
-    from minixfs.fs.mfs.superblock import Superblock
-    from minixfs.hw.blockdev.partition import choices, scan
-
-    sector = device.sector_size
-    head = bytearray(-(-4096 // sector) * sector)
-    await device.read(0, [head])
-    if head[1080:1082] == b"\x53\xef":
-        return "an ext2 file system"
-    try:
-        return f"a MINIX {Superblock.parse(bytes(head[1024:2048])).variant.name} file system"
-    except BadSuperblock:
-        pass
-    return "partitions" if choices(await scan(device)) else None
+def _rooted(entries: Iterable[Entry], owner: tuple[int, int] | None) -> Iterator[Entry]:
+    """The entries, with another owner of the root."""
+    for entry in entries:
+        if owner is not None and not entry.path:
+            entry.uid, entry.gid = owner
+        yield entry
 
 
-def _describe(image: str, superblock: Superblock, verbose: bool, as_json: bool) -> None:
+def _inodes(text: str | None) -> tuple[int | None, int | None]:
+    """The number of inodes, or that of spare ones."""
+    if text is None:
+        return None, None
+    if not re.fullmatch(r"\+?[0-9]+", text):
+        raise UsageError(f"'{text}' is no number of inodes: write it like 2000, or +100 for spare ones", USAGE)
+    return (None, int(text)) if text.startswith("+") else (int(text), None)
+
+
+def _describe(image: str, superblock: Superblock, contents: Contents, verbose: bool, as_json: bool) -> None:
+    files = len(contents.tree)
     facts = {
         "image": image,
         "variant": superblock.variant.name,
@@ -153,7 +197,9 @@ def _describe(image: str, superblock: Superblock, verbose: bool, as_json: bool) 
         "zone_size": superblock.zone_size,
         "zones": superblock.zones,
         "first_data_zone": superblock.first_data_zone,
+        "free_zones": superblock.zones - superblock.first_data_zone - contents.total,
         "inodes": superblock.inodes,
+        "free_inodes": superblock.inodes - files,
         "imap_blocks": superblock.imap_blocks,
         "zmap_blocks": superblock.zmap_blocks,
         "max_file_size": superblock.max_size,
@@ -162,9 +208,10 @@ def _describe(image: str, superblock: Superblock, verbose: bool, as_json: bool) 
     if as_json:
         click.echo(json.dumps(facts))
         return
+    held = f"; holds {files} files" if files > 1 else ""
     click.echo(
         f"{image}: MINIX {superblock.variant.name}, {superblock.zones} zones of {superblock.zone_size} bytes,"
-        f" {superblock.inodes} inodes"
+        f" {superblock.inodes} inodes{held}"
     )
     if verbose:
         for name, value in facts.items():
@@ -178,19 +225,3 @@ def _bytes(text: str) -> int:
         return parse_size(text.removesuffix("B").removesuffix("b"))
     except UsageError as error:
         raise UsageError(str(error), USAGE) from error
-
-
-def _blocks(text: str, block_size: int) -> int:
-    """A size given as a number of blocks, or in bytes with a unit."""
-    return int(text) if re.fullmatch("[0-9]+", text) else _bytes(text) // block_size
-
-
-def _owner(text: str | None, uid_max: int, gid_max: int) -> tuple[int, int]:
-    """The root directory's owner: as given, else the caller, with 0 for an id that the format has no room for."""
-    if text is None:
-        uid, gid = os.getuid(), os.getgid()
-        return (uid if uid <= uid_max else 0), (gid if gid <= gid_max else 0)
-    match = re.fullmatch("([0-9]+):([0-9]+)", text)
-    if match is None:
-        raise UsageError(f"'{text}' is no owner: write two numbers, like 1000:100", USAGE)
-    return int(match[1]), int(match[2])

@@ -37,7 +37,7 @@ from minixfs.daemon.path import ByName, ByNode
 from minixfs.daemon.tll import Mode
 from minixfs.daemon.vfs import Vfs
 from minixfs.daemon.view import View, device_from_host
-from minixfs.errors import FileTooBig, MinixFsError, NoSpace, NotFound, PosixError
+from minixfs.errors import Exists, FileTooBig, MinixFsError, NoSpace, NotFound, PosixError
 from minixfs.fs.protocol import SUPER_USER, Credentials, DirEntry, Node, TimeUpdate
 from minixfs.hw.blockdev.device import Buffer
 
@@ -281,8 +281,12 @@ class FuseFace(pyfuse3.Operations):
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
+        place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
-            filp = await opening.create(call, ByName(self._node(parent_inode), name), flags, mode)
+            try:
+                filp = await opening.create_new(call, place, flags, mode)  # the kernel has looked the name up
+            except Exists:
+                filp = await opening.create(call, place, flags, mode)
             entry = await self._entry(dup(filp.vnode))
             return self._opened(filp, ctx), entry
 

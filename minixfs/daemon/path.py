@@ -78,10 +78,11 @@ class _NodeHold(AbstractAsyncContextManager[Held]):
         vnode = dup(held.vnode)
         try:
             if self._mount_mode is None:
-                if self._vnode_mode is not None:
+                if self._vnode_mode is not None and not vnode.lock.try_acquire(self._vnode_mode, call):
                     await vnode.lock.acquire(self._vnode_mode, call)
             else:
-                owned = await held.vmnt.lock.acquire(Mode.SERIAL, call)
+                lock = held.vmnt.lock
+                owned = lock.try_acquire(Mode.SERIAL, call) or await lock.acquire(Mode.SERIAL, call)
                 await _settle(call, held.vmnt if owned else None, self._mount_mode, vnode, self._vnode_mode)
         except BaseException:
             await self.__aexit__()
@@ -164,7 +165,7 @@ async def _settle(call: Call, owned: Vmnt | None, mount_mode: Mode, vnode: Vnode
     """Lock the vnode, and bring the mount, if we own it SERIAL, to what the call wants: up before, down after that."""
     if owned is not None and mount_mode is Mode.WRITE:
         await owned.lock.upgrade(call)
-    if vnode_mode is not None:
+    if vnode_mode is not None and not vnode.lock.try_acquire(vnode_mode, call):
         await vnode.lock.acquire(vnode_mode, call)
     if owned is not None and mount_mode is Mode.READ:
         owned.lock.downgrade(call)

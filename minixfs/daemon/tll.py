@@ -65,12 +65,22 @@ class ThreeLevelLock:
 
     async def acquire(self, mode: Mode, call: Call) -> bool:
         """Lock; True when it was acquired, False when `call` owns it already (busy)."""
+        if self.try_acquire(mode, call):
+            return True
+        if self.owner is call:
+            return False
+        await self._wait(mode, call)
+        call.held.append(self)
+        return True
+
+    def try_acquire(self, mode: Mode, call: Call) -> bool:
+        """Lock if it is free; False when `acquire` would have to wait, or would find `call` to be the owner."""
         if self.owner is call:
             return False
         if call.checker is not None:
             call.checker.before_acquire(self, call)
         if not self._try(mode, call):
-            await self._wait(mode, call)
+            return False
         call.held.append(self)
         return True
 
@@ -79,7 +89,8 @@ class ThreeLevelLock:
         call.held.remove(self)
         if self.owner is call:
             self.owner, self.exclusive = None, False
-            self._hand_over()
+            if self._write_queue or self._serial_queue:
+                self._hand_over()
             return
         self.readers -= 1
         if not self.readers and self._upgrading is not None:

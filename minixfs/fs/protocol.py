@@ -260,6 +260,10 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
         """Up to `size` bytes; fewer only at the end of the file."""
         self._unknown()
 
+    async def read_files(self, inos: Sequence[int]) -> list[Buffer]:
+        """The whole of each of these regular files, at most some megabytes together; no references are needed."""
+        self._unknown()
+
     async def data_runs(self, ino: int, position: int, size: int) -> list[tuple[int, int]]:
         """Where that range of a regular file has data and no hole: (offset, bytes), ascending, up to the end."""
         self._unknown()

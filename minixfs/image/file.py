@@ -55,10 +55,12 @@ class ImageFile(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             super().close()
+            image = self._image
+            del self._image  # a file that is closed keeps no image alive
             if self._descriptor is None:
-                self._image.reader.release(self._ino)
+                image.reader.release(self._ino)
             else:
-                self._image.forget(self, self._descriptor)
+                image.forget(self, self._descriptor)
 
     def readable(self) -> bool:
         return self._access != os.O_WRONLY

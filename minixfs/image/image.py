@@ -33,7 +33,10 @@ from minixfs.fs.server import PATH_MAX
 from minixfs.image.attributes import DirEntry, stat_result, statvfs_result
 from minixfs.image.file import as_os_error, open_file
 from minixfs.image.paths import Path, absolute, join, like
-from minixfs.image.session import Session
+from minixfs.image.session import CACHE_SIZE, Session
+
+UMASK = 0o022
+"""What new files do not grant, whoever runs the program: the same script makes the same image."""
 
 
 class Image(Session):
@@ -250,3 +253,22 @@ class Image(Session):
             await call(os.path.relpath(first, common), os.path.relpath(second, common))
 
         self.ask(self.name_of(old), near)
+
+
+def open_image(
+    spec: str | os.PathLike[str],
+    mode: str = "r",
+    *,
+    partition: str | None = None,
+    offset: int | None = None,
+    cache_size: int = CACHE_SIZE,
+    umask: int = UMASK,
+) -> Image:
+    """Open an image: ``disk.img``, ``disk.img:p0s1`` (a partition), ``disk.img@@1M`` (an offset), ``/dev/sdb1``.
+
+    `mode` is "r", or "r+" to change it. `partition` or `offset` (bytes) choose a part where `spec` does not.
+    `cache_size` is bytes; `umask` what new files and directories do not grant.
+
+    Raises MinixFsError, with a message that says what to do, when that cannot be opened or holds no file system.
+    """
+    return Image(spec, mode, partition=partition, offset=offset, cache_size=cache_size, umask=umask)

@@ -51,6 +51,11 @@ class Contents:
         return int(self.zones.sum())
 
     @property
+    def length(self) -> int:
+        """Bytes that `write` writes."""
+        return self.total * self.zone_size
+
+    @property
     def largest(self) -> int:
         """Bytes of the largest file."""
         return int(self.sizes.max())

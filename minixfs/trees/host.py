@@ -1,9 +1,9 @@
 """A directory of the host as a source of entries.
 
 `entries(top)` walks the tree below `top`, symbolic links as links, without ever holding more than the names of the
-directories on the way; `entry` is for one file; `take_content` gives any entry the content of a host file. What they say of a file was true when
-they met it; a file that vanishes, or that is shorter when its content is read, is an OSError that names it. Access
-times of what may be read so are left as they are.
+directories on the way; `entry` is for one file; `take_content` gives any entry the content of a host file. What they
+say of a file was true when they met it; a file that vanishes, or that is shorter when its content is read, is an
+OSError that names it. Access times of what may be read so are left as they are.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from minixfs.trees.entry import PIECE, Entry
 
 _PATH_MAX = 4096
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-"""A file may have become something else since it was met: then nothing is followed, and nothing waits."""
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+"""A file may have become something else since it was met: then nothing waits."""
 
 OnError = Callable[[OSError], object]
 
@@ -36,7 +36,7 @@ def entries(
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), base)
     device = found.st_dev
-    yield _entry(b"", base, found)
+    yield _entry(b"", base, found, True)
     prefix = base if base.endswith(b"/") else base + b"/"
     walk = [(b"", iter(_names(base)), (found.st_dev, found.st_ino))]
     while walk:
@@ -46,7 +46,7 @@ def entries(
                 path = directory + name
                 full = prefix + path
                 found = _status(full, follow)
-                entry = _entry(path, full, found)
+                entry = _entry(path, full, found, follow)
                 identity = (found.st_dev, found.st_ino)
                 if follow and entry.is_directory and any(identity == above for _, _, above in walk):
                     raise OSError(errno.ELOOP, "a symbolic link leads back to a directory above it", full)
@@ -65,21 +65,22 @@ def entries(
 def entry(path: str | bytes, *, follow: bool = False) -> Entry:
     """One file of any kind, as a top. Raises OSError."""
     full = os.fsencode(path)
-    return _entry(b"", full, _status(full, follow))
+    return _entry(b"", full, _status(full, follow), follow)
 
 
 class _Content:
     """The data of one host file, read when it is asked for: its first `size` bytes, or `runs` of them."""
 
-    __slots__ = ("path", "runs", "size")
+    __slots__ = ("flags", "path", "runs", "size")
 
-    def __init__(self, path: bytes, size: int, runs: Sequence[tuple[int, int]] | None) -> None:
+    def __init__(self, path: bytes, flags: int, size: int, runs: Sequence[tuple[int, int]] | None) -> None:
         self.path = path
+        self.flags = flags
         self.size = size
         self.runs = runs
 
     def __call__(self) -> Iterator[tuple[int, bytes]]:
-        descriptor = _open(self.path, _READ)
+        descriptor = _open(self.path, self.flags)
         try:
             for offset, length in ((0, self.size),) if self.runs is None else self.runs:
                 end = offset + length
@@ -93,7 +94,7 @@ class _Content:
             os.close(descriptor)
 
 
-def _entry(path: bytes, full: bytes, found: os.stat_result) -> Entry:
+def _entry(path: bytes, full: bytes, found: os.stat_result, follow: bool) -> Entry:
     mode = found.st_mode
     entry = Entry(
         path,
@@ -107,7 +108,7 @@ def _entry(path: bytes, full: bytes, found: os.stat_result) -> Entry:
     )
     kind = stat.S_IFMT(mode)
     if kind == stat.S_IFREG:
-        take_content(entry, full, found)
+        take_content(entry, full, found, follow=follow)
     elif kind == stat.S_IFLNK:
         entry.target = _readlink(full)
     elif kind != stat.S_IFDIR:
@@ -117,19 +118,20 @@ def _entry(path: bytes, full: bytes, found: os.stat_result) -> Entry:
     return entry
 
 
-def take_content(entry: Entry, path: bytes, found: os.stat_result) -> None:
-    """Let the regular file `path` with attributes `found` be the content of `entry`."""
+def take_content(entry: Entry, path: bytes, found: os.stat_result, *, follow: bool = False) -> None:
+    """Let the regular file `path` with attributes `found` be the content of `entry`. Raises OSError."""
     size = found.st_size
     if size:
+        flags = _READ if follow else _READ | os.O_NOFOLLOW
         entry.size = size
-        entry.runs = _runs(path, size) if found.st_blocks * 512 < size else None
-        entry.content = _Content(path, size, entry.runs)
+        entry.runs = _runs(path, flags, size) if found.st_blocks * 512 < size else None
+        entry.content = _Content(path, flags, size, entry.runs)
 
 
-def _runs(path: bytes, size: int) -> list[tuple[int, int]] | None:
+def _runs(path: bytes, flags: int, size: int) -> list[tuple[int, int]] | None:
     """Where the file has data; None when it has no holes, or the host cannot tell."""
     runs: list[tuple[int, int]] = []
-    descriptor = _open(path, _READ)
+    descriptor = _open(path, flags)
     try:
         end = 0
         while end < size:
@@ -170,7 +172,7 @@ def _names(path: bytes) -> list[bytes]:
     """The names in a directory, in the order of their bytes."""
     if len(path) < _PATH_MAX:
         return sorted(os.listdir(path))
-    descriptor = _open(path, _READ | os.O_DIRECTORY)
+    descriptor = _open(path, _READ | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         return sorted(map(os.fsencode, os.listdir(descriptor)))
     finally:

@@ -91,6 +91,23 @@ def test_a_hole_reads_as_zeroes_and_costs_nothing(fs: Served) -> None:
     fs.putnode(ino, 1)
 
 
+def test_many_files_in_one_request(fs: Served, rng: random.Random) -> None:
+    """Whatever lies between them, cached or not, with holes or without: each comes whole."""
+    expected = []
+    for number in range(12):
+        data = rng.randbytes(rng.choice([0, 1, 700, 5000, 20_000]))
+        fs.make_file(b"f%d" % number, data, position=(number % 3) * 3000 if data else 0)
+        expected.append(bytes((number % 3) * 3000) + data if data else b"")
+    inos = [fs.getnodes([entry])[0][0].ino for entry in fs.entries() if entry.name[:1] == b"f"]
+    for ino in inos:
+        fs.putnode(ino, 1)
+    assert list(map(bytes, fs.read_files(inos))) == expected
+    fs.drop_caches()
+    assert list(map(bytes, fs.read_files(inos[::-1]))) == expected[::-1]
+    with pytest.raises(InvalidArgument):
+        fs.read_files([inos[0], 1])
+
+
 def test_runs_leave_out_holes(fs: Served) -> None:
     zone = fs.server.volume.zone_size
     ino = make(fs, b"f", b"a" * (zone + 10), position=2 * zone)

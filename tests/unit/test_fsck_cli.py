@@ -79,7 +79,7 @@ def test_mkfs_size_in_blocks_and_default_owner(tmp_path: Path) -> None:
         ("--version 1 -n 14", "V1"),
         ("--version 2", "V2L"),
         ("--variant hybrid", "hybrid"),
-        ("--version 2 -n 14 --big-endian --minix-padding --root-owner 5:6 -z 1 -i 100", "V2"),
+        ("--version 2 -n 14 --big-endian --padding minix --root-owner 5:6 -z 1 -i 100", "V2"),
         ("-B 8K", "V3"),
     ],
 )

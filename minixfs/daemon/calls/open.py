@@ -47,6 +47,13 @@ async def create(call: Call, place: Place, flags: int, mode: int) -> Filp:
             call.vfs.vnodes.release(vnode)
 
 
+async def create_new(call: Call, place: Place, flags: int, mode: int) -> Filp:
+    """As `create` with O_EXCL, where the name was looked up and not found: only the file server looks again."""
+    _check_access_mode(flags)
+    async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
+        return _filp(call, await _create_in(call, held, mode), flags)
+
+
 async def close(call: Call, filp: Filp) -> None:
     """One descriptor less; with the last one the vnode loses its reference."""
     filp.count -= 1

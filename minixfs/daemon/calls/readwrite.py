@@ -28,7 +28,8 @@ async def read(call: Call, filp: Filp, position: int | None, size: int) -> Buffe
         if size:
             raise InvalidArgument
         return bytearray()
-    await vnode.lock.acquire(Mode.READ, call)
+    if not vnode.lock.try_acquire(Mode.READ, call):
+        await vnode.lock.acquire(Mode.READ, call)
     try:
         if position is not None:
             return await vnode.fs.read(vnode.ino, position, size)
@@ -53,7 +54,8 @@ async def write(call: Call, filp: Filp, position: int | None, data: Data) -> int
     vnode = filp.vnode
     if not len(data):
         return 0
-    await vnode.lock.acquire(Mode.WRITE, call)
+    if not vnode.lock.try_acquire(Mode.WRITE, call):
+        await vnode.lock.acquire(Mode.WRITE, call)
     try:
         require_writable(vnode.vmnt)
         at = position
@@ -71,7 +73,8 @@ async def write(call: Call, filp: Filp, position: int | None, data: Data) -> int
 async def lseek(call: Call, filp: Filp, offset: int, whence: int) -> int:
     """Move to `offset` bytes from the start, the position or the end; returns the new position."""
     vnode = filp.vnode
-    await vnode.lock.acquire(Mode.READ, call)
+    if not vnode.lock.try_acquire(Mode.READ, call):
+        await vnode.lock.acquire(Mode.READ, call)
     try:
         await filp.lock.acquire(Mode.WRITE, call)
         try:
@@ -95,7 +98,8 @@ async def getdents(call: Call, filp: Filp, position: int | None, count: int) -> 
     vnode = filp.vnode
     if not filp.readable or not vnode.is_directory:
         raise BadDescriptor
-    await vnode.lock.acquire(Mode.READ, call)
+    if not vnode.lock.try_acquire(Mode.READ, call):
+        await vnode.lock.acquire(Mode.READ, call)
     try:
         if position is not None:
             return await vnode.fs.getdents(vnode.ino, position, count)

@@ -85,6 +85,24 @@ class Bitmap:
             return index * self._bits_per_block + bit, count
         return None
 
+    def claim(self, bit: int) -> bool:
+        """Set one bit, if it is free and its map block is in memory: mostly what `allocate` would find first."""
+        if self._width > 1 or not self._lowest <= bit < self.bits:
+            return False
+        index, within = divmod(bit, self._bits_per_block)
+        buf = self._cache.get_cached(self._start_block + index)
+        if buf is None:
+            return False
+        with buf:
+            byte, mask = within >> 3, 1 << (within & 7)
+            if buf.data[byte] & mask:
+                return False
+            buf.data[byte] |= mask
+            self._cache.mark_dirty(buf, Order.MAP)
+        if self.free_bits is not None:
+            self.free_bits -= 1
+        return True
+
     def free(self, bit: int, count: int = 1) -> None:
         """The bits will be free once the change that let go of them is on the disk."""
         if self.free_bits is not None:

@@ -83,12 +83,15 @@ class Directories(ABC, Generic[I]):
     async def find(self, directory: Inode, name: bytes) -> int:
         """The inode number behind a name. Raises NotFound, NotDirectory, NameTooLong."""
         index = self._indexes.get(directory.num) or await self._index(directory)
-        packed = index.names.get(name)
+        packed = index.names.get(name) or index.names.get(self.clip(name))
         if packed is None:
-            packed = index.names.get(self.clip(name))
-            if packed is None:
-                raise NotFound
+            raise NotFound
         return packed & 0xFFFFFFFF
+
+    async def has(self, directory: Inode, name: bytes) -> bool:
+        """Whether there is such a name. Raises NotDirectory, NameTooLong."""
+        index = self._indexes.get(directory.num) or await self._index(directory)
+        return self.clip(name) in index.names
 
     async def is_empty(self, directory: Inode) -> bool:
         """Whether nothing but ``.`` and ``..`` is in it."""
@@ -97,13 +100,15 @@ class Directories(ABC, Generic[I]):
 
     async def entry(self, directory: Inode, name: bytes) -> Entry:
         """An existing name, to be changed."""
-        index = await self._index(directory)
+        index = self._indexes.get(directory.num) or await self._index(directory)
         name = self.clip(name)
         packed = index.names.get(name)
         if packed is None:
             raise NotFound
         position = packed >> 32
-        return Entry(directory, name, position, await self._block(directory, self._block_of(position)))
+        number = self._block_of(position)
+        buf = self._block_cached(directory, number) or await self._block(directory, number)
+        return Entry(directory, name, position, buf)
 
     @abstractmethod
     async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
@@ -115,7 +120,7 @@ class Directories(ABC, Generic[I]):
         """Add a name. Raises Exists, NameTooLong, NoSpace, and FileTooBig for a directory at its limit."""
         if not name or b"/" in name or b"\0" in name:
             raise InvalidArgument
-        index = await self._index(directory)
+        index = self._indexes.get(directory.num) or await self._index(directory)
         name = self.clip(name)
         if name in index.names:
             raise Exists
@@ -207,6 +212,11 @@ class Directories(ABC, Generic[I]):
             while self._indexed > INDEXED_NAMES and len(self._indexes) > 1:
                 self.drop_index(next(iter(self._indexes)))
         return other
+
+    def _block_cached(self, directory: Inode, number: int) -> Buf | None:
+        """What `_block` finds in memory, if it does."""
+        blocks = self._blocks.get(directory.num)
+        return self._volume.cache.get_cached(blocks[number]) if blocks is not None and number < len(blocks) else None
 
     async def _block(self, directory: Inode, number: int) -> Buf:
         """Block `number` of the directory, in use, annotated with its place in it."""

@@ -12,6 +12,8 @@ error on the way leaves neither a hole in the accounts nor old contents of the d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from minixfs.errors import DeviceError, FileTooBig, InvalidArgument, NoSpace
 from minixfs.fs.disk.inode import Inode, InodeTable
 from minixfs.fs.disk.volume import Volume
@@ -21,6 +23,10 @@ from minixfs.hw.blockdev.device import Buffer, Data
 
 READAHEAD_BLOCKS = 32
 READAHEAD_BLOCKS_SMALL_CACHE = 18
+GAP_READ = 1 << 16
+"""Most bytes between two files that are read with them."""
+READ_TOGETHER = 256
+"""Most pieces in one transfer."""
 SMALL_CACHE = 50
 """Buffers below which a cache counts as small."""
 
@@ -54,6 +60,47 @@ class Files:
                 await self._read_piece(inode, start, offset, view[at : at + length])
         inode.after_seek = False
         return result
+
+    async def read_files(self, inodes: Sequence[Inode]) -> list[Buffer]:
+        """The whole of each file. What lies together on the device is fetched together. Raises DeviceError, Corrupt."""
+        found: list[Buffer] = []
+        wanted: list[tuple[int, memoryview]] = []
+        for inode in inodes:
+            data = bytearray(inode.size)
+            found.append(data)
+            if not data:
+                continue
+            view = memoryview(data)
+            for start, zone, length in await self._pieces(inode, 0, len(data)):
+                offset = zone * self._zone_size + start % self._zone_size
+                piece = view[start : start + length]
+                blocks = range(offset // self._block_size, -(-(offset + length) // self._block_size))
+                if zone and self._direct and not self._cache.holds_any(blocks):
+                    wanted.append((offset, piece))
+                elif zone:
+                    await self._read_piece(inode, start, offset, piece)
+        wanted.sort(key=lambda one: one[0])
+        await self._gather(wanted)
+        return found
+
+    async def _gather(self, wanted: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill views from their device bytes, ascending; small gaps are read too, and thrown away."""
+        waste = memoryview(bytearray(GAP_READ))
+        at = 0
+        while at < len(wanted):
+            first, view = wanted[at]
+            views, end = [view], first + len(view)
+            for offset, view in wanted[at + 1 :][:READ_TOGETHER]:
+                if not 0 <= offset - end <= GAP_READ:
+                    break
+                views += (waste[: offset - end], view)
+                end = offset + len(view)
+            at += (len(views) + 1) // 2
+            moved = self._device.try_read(first, views)
+            if moved is None:
+                moved = await self._device.read(first, views)
+            if moved < end - first:
+                raise DeviceError(message=f"{self._device.name}: the device ends at byte {first + moved}")
 
     async def data_runs(self, inode: Inode, position: int, size: int) -> list[tuple[int, int]]:
         """Where the range has data, up to the end of the file: (offset, bytes), ascending, apart. No data is read."""

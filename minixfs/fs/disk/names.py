@@ -209,11 +209,8 @@ class Names:
         return await self._keeper.load(await self._directories.find(parent, name))
 
     async def _must_be_new(self, parent: Inode, name: bytes) -> None:
-        try:
-            await self._directories.find(parent, name)
-        except NotFound:
-            return
-        raise Exists
+        if await self._directories.has(parent, name):
+            raise Exists
 
     async def make(self, directory: int, name: bytes, mode: int, uid: int, gid: int, content: bytes = b"") -> Inode:
         """A new inode with its content and name, in use."""
@@ -372,9 +369,7 @@ class Names:
     async def _spare_name(self, directory: Inode) -> bytes:
         for number in count():
             name = b".xchg%d" % number
-            try:
-                await self._directories.find(directory, name)
-            except NotFound:
+            if not await self._directories.has(directory, name):
                 break
         return name
 

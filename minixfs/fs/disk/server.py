@@ -179,6 +179,22 @@ class DiskFileServer(DiskMount):
         return data
 
     @reader
+    async def read_files(self, inos: Sequence[int]) -> list[Buffer]:
+        inodes: list[Inode] = []
+        try:
+            for ino in inos:
+                inodes.append(await self.load(ino))
+                if not inodes[-1].is_regular:
+                    raise InvalidArgument
+            found = await self._files.read_files(inodes)
+            for inode in inodes:
+                self._accessed(inode)
+            return found
+        finally:
+            for inode in inodes:
+                await self.put(inode)
+
+    @reader
     async def data_runs(self, ino: int, position: int, size: int) -> list[tuple[int, int]]:
         inode = self.inodes.open(ino)
         if not inode.is_regular:

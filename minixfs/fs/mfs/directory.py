@@ -84,7 +84,10 @@ class MfsDirectories(Directories[SlotIndex]):
         slot = index.free[0] if index.free else index.end
         number = slot // self._per_block
         grows = slot == index.end and slot % self._per_block == 0
-        buf = await self._grow(directory, number) if grows else await self._block(directory, number)
+        if grows:
+            buf = await self._grow(directory, number)
+        else:
+            buf = self._block_cached(directory, number) or await self._block(directory, number)
         self._write(buf, slot, inode, name)
         if slot == index.end:
             index.end += 1

@@ -60,13 +60,15 @@ class MfsVolume(Volume):
         start += superblock.imap_blocks
         self.zone_map = Bitmap(cache, "zone", start, superblock.zone_bits, lowest=1, width=width)
         self._zone_hint = 1
-        self._inode_hint = 0
+        self._inode_hint = 1
 
     async def _find_zones(self, near: int, wanted: int) -> tuple[int, int] | None:
-        found = await self.zone_map.allocate(self._bit(near) if near else self._zone_hint, wanted)
-        if found is None:
-            return None
-        bit, count = found
+        bit, count = self._bit(near) if near else self._zone_hint, 1
+        if wanted > 1 or not self.zone_map.claim(bit):
+            found = await self.zone_map.allocate(bit, wanted)
+            if found is None:
+                return None
+            bit, count = found
         if not near:
             self._zone_hint = bit + count
         return bit + self.first_data_zone - 1, count
@@ -80,11 +82,14 @@ class MfsVolume(Volume):
         return zone - self.first_data_zone + 1
 
     async def _find_inode(self, mode: int, parent: Inode) -> int | None:
-        found = await self.inode_map.allocate(self._inode_hint)
-        if found is None:
-            return None
-        self._inode_hint = found[0]
-        return found[0]
+        number = self._inode_hint
+        if not self.inode_map.claim(number):
+            found = await self.inode_map.allocate(number)
+            if found is None:
+                return None
+            number = found[0]
+        self._inode_hint = number + 1
+        return number
 
     def free_inode(self, inode: Inode) -> None:
         self.inode_map.free(inode.num)

@@ -3,7 +3,8 @@
 Where the bytes are:
 
 * `image`: an image file or a real block device of the host;
-* `ramdisk`: memory.
+* `ramdisk`: memory;
+* `remote`: a file object that reads from somewhere else.
 
 What lies between a device and its user; each is a device itself:
 

@@ -69,7 +69,7 @@ async def open_device(
 
     image = _open_image(path, read_only, runtime)
     try:
-        start, size = await _window(image, partition, offset, probe)
+        start, size = await window(image, partition, offset, probe)
         size = size if size_limit is None else min(size, size_limit)
         whole = start == 0 and size == image.size
         # All of a file is more than its present bytes: it may grow.
@@ -135,10 +135,8 @@ def _advice(path: str, number: int, read_only: bool) -> str:
     return f"{path} cannot be opened: {os.strerror(number)}"
 
 
-async def _window(
-    image: ImageDevice, partition: str | None, offset: int | None, probe: Probe | None
-) -> tuple[int, int]:
-    """Start and size, in bytes, of the chosen part of `image`."""
+async def window(image: BlockDevice, partition: str | None, offset: int | None, probe: Probe | None) -> tuple[int, int]:
+    """Start and size, in bytes, of the chosen part of `image`; see `open_device`. Raises UsageError."""
     if partition is not None:
         table = await scan(image)
         for candidate in table:

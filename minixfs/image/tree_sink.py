@@ -1,0 +1,251 @@
+"""`ImageSink`: entries become files below a directory of an image.
+
+It makes requests of the file server itself, as the super-user, without VFS; no file that it changes may be open. What
+the format cannot hold (a name, an owner, a time, a device number) is an error for that file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any
+
+from minixfs.errors import Exists, IdOverflow, MinixFsError, NotDirectory
+from minixfs.fs.protocol import FileServer, Node
+from minixfs.hw.blockdev.device import Data
+from minixfs.image.image import Image
+from minixfs.image.paths import absolute, join
+from minixfs.trees.chain import Chain, checked
+from minixfs.trees.entry import Entry
+from minixfs.trees.sink import CarryError, Found, Keep
+
+NS = 1_000_000_000
+TIME_MAX = 0xFFFFFFFF
+"""Seconds since 1970 in an inode."""
+
+
+class ImageSink:
+    """Below `top`, an existing directory; `step` is called between two pieces of data, with their size in bytes.
+
+    Raises OSError when `top` is no directory.
+    """
+
+    def __init__(self, image: Image, top: bytes, keep: Keep, step: Callable[[int], object] = lambda size: None) -> None:
+        self.image = image
+        self.top = absolute(top)
+        self._keep = keep
+        self._step = step
+        self._fs: FileServer = image.system.vfs.root.fs
+        self._first: dict[Hashable, bytes] = {}
+        self._directories: list[Entry] = []
+        name = self.name_of(b"")
+        self._top = image.ask(name, image.reader.hold, self.top)
+        if not stat.S_ISDIR(self._top.mode):
+            image.reader.release(self._top.ino)
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
+        self._chain = Chain(
+            self._top.ino,
+            lambda number, name: self._ask(self._enter, number, name),
+            lambda number: self._ask(self._fs.putnode, number, 1),
+        )
+
+    def name_of(self, path: bytes) -> str:
+        return self.image.name_of(join(self.top, path) if path else self.top)
+
+    def find(self, path: bytes, *, follow: bool = False) -> Found | None:
+        """Raises CarryError; what cannot be because a directory above is missing or is none, is not there."""
+        try:
+            found = self._ask(self.image.reader.stat, join(self.top, path), follow)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise CarryError("cannot stat {}", self.name_of(path), error) from error
+        return Found(found.mode, (id(self.image), found.ino), found.mtime, found.size)
+
+    def put(self, entry: Entry, *, data: bool = True) -> None:
+        if entry.link is not None:
+            first = self._first.setdefault(entry.link, entry.path)
+            if first != entry.path:
+                self.link(first, entry.path)
+                return
+        if self._keep.times and not 0 <= entry.mtime < (TIME_MAX + 1) * NS:
+            raise CarryError("cannot keep the time of {}", self.name_of(entry.path), errno.EOVERFLOW)
+        if entry.is_file:
+            self._put_file(entry, data)
+        elif entry.is_directory:
+            self._put_directory(entry)
+        else:
+            self._put_other(entry)
+
+    def link(self, existing: bytes, path: bytes) -> None:
+        with _Doing("cannot create hard link {}", self, path):
+            found = self._ask(self._fs.lookup_entry, *self._place(existing))
+            try:
+                self._ask(self._fs.link, found.ino, *self._place(path))
+            finally:
+                self._ask(self._fs.putnode, found.ino, 1)
+
+    def remove(self, path: bytes) -> None:
+        with _Doing("cannot remove {}", self, path):
+            self._ask(self._fs.unlink, *self._place(path))
+
+    def finish(self) -> None:
+        """Raises the first CarryError, after all directories had their turn."""
+        failed: CarryError | None = None
+        while self._directories:
+            entry = self._directories.pop()
+            path = join(self.top, entry.path) if entry.path else self.top
+            try:
+                with _Doing("preserving attributes of {}", self, entry.path):
+                    if self._keep.owner:
+                        self.image.chown(path, entry.uid, entry.gid)
+                    if self._keep.mode:
+                        self.image.chmod(path, stat.S_IMODE(entry.mode))
+                    if self._keep.times:
+                        self.image.utime(path, ns=(entry.atime, entry.mtime))
+            except CarryError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def close(self) -> None:
+        self._chain.close()
+        self.image.reader.release(self._top.ino)
+
+    # ---- the kinds of files ----------------------------------------------------------------------------------------
+
+    def _put_directory(self, entry: Entry) -> None:
+        if entry.path:
+            directory, name = self._place(entry.path)
+            mode = stat.S_IFDIR | self._keep.mode_of(entry)
+            with _Doing("cannot create directory {}", self, entry.path):
+                self._ask(self._make_directory, directory, name, mode, *self._owner(entry))
+        if self._keep.any:
+            self._directories.append(entry)
+
+    def _put_file(self, entry: Entry, data: bool) -> None:
+        directory, name = self._place(entry.path)
+        with _Doing("cannot create regular file {}", self, entry.path):
+            number, made = self._ask(self._create, directory, name, self._keep.mode_of(entry), *self._owner(entry))
+        try:
+            end = 0
+            if data and entry.content is not None:
+                for at, piece in entry.content():
+                    with _Doing("error writing {}", self, entry.path):
+                        self._ask(self._write, number, at, piece)
+                    end = at + len(piece)
+                    self._step(len(piece))
+            if data and end < entry.size:
+                with _Doing("error writing {}", self, entry.path):
+                    self._ask(self._fs.truncate, number, entry.size)
+            with _Doing("preserving attributes of {}", self, entry.path):
+                self._ask(self._finish_file, number, entry, made)
+        finally:
+            self._ask(self._fs.putnode, number, 1)
+
+    def _put_other(self, entry: Entry) -> None:
+        directory, name = self._place(entry.path)
+        doing = "cannot create symbolic link {}" if entry.is_symlink else "cannot create special file {}"
+        with _Doing(doing, self, entry.path):
+            self._ask(self._make_other, directory, name, entry)
+        if self._keep.times:
+            with _Doing("preserving attributes of {}", self, entry.path):
+                self._ask(self._stamp, directory, name, entry)
+
+    def _owner(self, entry: Entry) -> tuple[int, int]:
+        return (entry.uid, entry.gid) if self._keep.owner else (0, 0)
+
+    def _place(self, path: bytes) -> tuple[int, bytes]:
+        """The directory and the name in it. Raises CarryError."""
+        parent, _, name = path.rpartition(b"/")
+        with _Doing("cannot reach {}", self, path):
+            return self._chain.at(parent), checked(name)
+
+    def _ask(self, request: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
+        return self.image.ask(self.image.spec, request, *arguments)
+
+    # ---- what is made of several requests --------------------------------------------------------------------------
+
+    async def _enter(self, directory: int, name: bytes) -> int:
+        node = await self._fs.lookup_entry(directory, name)
+        if not stat.S_ISDIR(node.mode):
+            await self._fs.putnode(node.ino, 1)
+            raise NotDirectory
+        return node.ino
+
+    async def _make_directory(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> None:
+        try:
+            await self._fs.mkdir(directory, name, mode, uid, gid)
+        except Exists:
+            try:
+                await self._fs.putnode(await self._enter(directory, name), 1)
+            except NotDirectory:
+                raise Exists from None
+
+    async def _create(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> tuple[int, bool]:
+        """An empty regular file, in use, and whether it is new."""
+        try:
+            node: Node = await self._fs.create(directory, name, stat.S_IFREG | mode, uid, gid)
+        except Exists:
+            node = await self._fs.lookup_entry(directory, name)
+            try:
+                if not stat.S_ISREG(node.mode):
+                    raise
+                await self._fs.truncate(node.ino, 0)
+            except BaseException:
+                await self._fs.putnode(node.ino, 1)
+                raise
+            return node.ino, False
+        return node.ino, True
+
+    async def _write(self, number: int, at: int, data: Data) -> None:
+        written = await self._fs.write(number, at, data)
+        while written < len(data):  # the disk is full: asked for the rest, it says so
+            written += await self._fs.write(number, at + written, memoryview(data)[written:])
+
+    async def _finish_file(self, number: int, entry: Entry, made: bool) -> None:
+        keep = self._keep
+        if keep.owner and not made:
+            await self._fs.chown(number, entry.uid, entry.gid)
+        if keep.mode and (not made or entry.mode & 0o6000):  # writing takes set-id bits away
+            await self._fs.chmod(number, stat.S_IMODE(entry.mode))
+        if keep.times:
+            await self._fs.utime(number, entry.atime, entry.mtime)
+
+    async def _make_other(self, directory: int, name: bytes, entry: Entry) -> None:
+        owner = self._owner(entry)
+        if entry.is_symlink:
+            await self._fs.symlink(directory, name, entry.target, *owner)
+            return
+        mode = stat.S_IFMT(entry.mode) | self._keep.mode_of(entry)
+        major, minor = os.major(entry.rdev), os.minor(entry.rdev)
+        if entry.is_device and (major > 0xFF or minor > 0xFF):
+            raise IdOverflow(message=f"device number {major}:{minor} does not fit")
+        await self._fs.mknod(directory, name, mode, *owner, major << 8 | minor if entry.is_device else 0)
+
+    async def _stamp(self, directory: int, name: bytes, entry: Entry) -> None:
+        node = await self._fs.lookup_entry(directory, name)
+        try:
+            await self._fs.utime(node.ino, entry.atime, entry.mtime)
+        finally:
+            await self._fs.putnode(node.ino, 1)
+
+
+class _Doing:
+    """Errors of the image in this block are CarryErrors about `path`; `doing` is their beginning."""
+
+    __slots__ = ("_doing", "_path", "_sink")
+
+    def __init__(self, doing: str, sink: ImageSink, path: bytes) -> None:
+        self._doing = doing
+        self._sink = sink
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError | MinixFsError) and not isinstance(error, CarryError):
+            raise CarryError(self._doing, self._sink.name_of(self._path), error) from error
