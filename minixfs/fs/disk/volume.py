@@ -28,15 +28,16 @@ class Settings:
     `force`: write to a volume that was not cleanly unmounted. `strict`: MINIX's policy (read-only when unclean) for
     V1 and V2 too. `truncate_names`: cut names that are too long, as MINIX does, instead of ENAMETOOLONG. `atime`:
     which reads stamp the access time: "relatime", "noatime" or "strictatime". `errors`: what corruption found on
-    the way does to the mount: "continue", "remount-ro" or "abort". `inode_limit`: in-core inodes in use at once (0:
-    no limit). `synchronous`: every change is durable when its request returns. `vm_cache`: VM knows the cached blocks.
+    the way does to the mount: "continue", "remount-ro", "abort" or "default". `inode_limit`: in-core inodes in use at
+    once (0: no limit). `synchronous`: every change is durable when its request returns. `vm_cache`: VM knows the cached
+    blocks.
     """
 
     force: bool = False
     strict: bool = False
     truncate_names: bool = False
     atime: str = "relatime"
-    errors: str = "remount-ro"
+    errors: str = "default"
     inode_limit: int = 0
     synchronous: bool = False
     vm_cache: bool = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from minixfs.errors import BadSuperblock, Corrupt, Unsupported
+from minixfs.errors import Corrupt, Unsupported
 from minixfs.fs.disk.server import DiskFileServer
 from minixfs.fs.ext2 import layout
 from minixfs.fs.ext2.directory import Ext2Directories
@@ -31,15 +31,6 @@ _POLICIES = {
 }
 
 
-async def probe(device: BlockDevice) -> bool:
-    """Whether an ext2 superblock is on the device. Ask this before MFS: the magic numbers can collide."""
-    try:
-        superblock = await read_superblock(device, layout.SUPERBLOCK_OFFSET)
-    except BadSuperblock:
-        return False
-    return superblock.log_block_size <= 6 and superblock.blocks_per_group > 0
-
-
 async def read_superblock(device: BlockDevice, offset: int) -> Superblock:
     """The superblock (or a copy of it) at byte `offset`. Raises BadSuperblock, DeviceError."""
     raw = bytearray(layout.SUPERBLOCK_SIZE)
@@ -48,12 +39,9 @@ async def read_superblock(device: BlockDevice, offset: int) -> Superblock:
 
 
 class Ext2Server(DiskFileServer):
-    """Serves one ext2 volume. `superblock_offset`: the byte where the superblock or the wanted copy of it is."""
+    """Serves one ext2 volume."""
 
     kind = "ext2"
-    superblock_offset = layout.SUPERBLOCK_OFFSET
-    mounted_on = b""
-    """The path that the superblock is told it was mounted on."""
     _state_before = layout.STATE_VALID
     _untold = False
     """Whether the superblock in memory has something that the disk must know soon."""
@@ -61,17 +49,20 @@ class Ext2Server(DiskFileServer):
     # ---- mounting --------------------------------------------------------------------------------------------------
 
     async def readsuper(self, *, read_only: bool, is_root: bool) -> Mounted:
-        superblock = await read_superblock(self.device, self.superblock_offset)
+        offset = layout.SUPERBLOCK_OFFSET if self.superblock_copy is None else self.superblock_copy << 10
+        superblock = await read_superblock(self.device, offset)
         read_only = read_only or self.device.read_only
         superblock.validate(self.device.size, read_only)
         warnings: list[str] = []
         if not read_only:
             warnings = self._warnings(superblock)
-            if superblock.state & layout.STATE_ERROR and not self._settings.force:
+            if self.superblock_copy is not None:
+                read_only = True
+                warnings.append("with a copy of the superblock, whose counts are old, it is mounted read-only")
+            elif superblock.state & layout.STATE_ERROR and not self._settings.force:
                 read_only = True
                 warnings.append("it is mounted read-only; run minixfs fsck -p on the image, or use -o force")
-        copy = self.superblock_offset // superblock.block_size
-        groups = await Groups.read(self.device, superblock, copy + 1 if copy else superblock.descriptor_block)
+        groups = await Groups.read(self.device, superblock, offset // superblock.block_size + 1)
         cache = self._open_cache(superblock.block_size)
         volume = Ext2Volume(superblock, groups, cache, self._settings, self.commit, self._clock)
         if self._settings.errors == "default":
