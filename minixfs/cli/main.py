@@ -15,6 +15,7 @@ COMMANDS = {
     "mount": ("minixfs.cli.mount", "Mount an image on a directory."),
     "umount": ("minixfs.cli.umount", "Unmount, and wait until the image is final."),
     "mkfs": ("minixfs.cli.mkfs", "Make a MINIX file system."),
+    "mkdisk": ("minixfs.cli.mkdisk", "Make a MINIX disk: partitions, root, /home and /usr."),
     "mkproto": ("minixfs.cli.mkproto", "Describe a directory in a MINIX prototype file."),
     "fsck": ("minixfs.cli.fsck", "Check and repair a MINIX file system."),
     "info": ("minixfs.cli.info", "Show what a file system is and how full, or how a file lies."),
@@ -33,6 +34,12 @@ COMMANDS = {
     "chgrp": ("minixfs.cli.owners", "Change the group of files."),
     "touch": ("minixfs.cli.touch", "Set the times of files, make empty files."),
     "truncate": ("minixfs.cli.touch", "Shorten or lengthen files."),
+    "stat": ("minixfs.cli.stat", "Show the attributes of files, or of a file system."),
+    "find": ("minixfs.cli.find.command", "Search for files."),
+    "du": ("minixfs.cli.du", "Show how much space directories take."),
+    "df": ("minixfs.cli.df", "Show how full images are."),
+    "tree": ("minixfs.cli.tree", "Draw a tree of files."),
+    "shell": ("minixfs.cli.shell", "Work in an image as in a shell."),
 }
 
 _HELP = ["-h", "--help"]

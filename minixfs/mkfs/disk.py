@@ -44,18 +44,18 @@ STEP = 8
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the primary partition starts and, after that, the root; `padding`: what the disk is a multiple of. All in
-    sectors."""
+    """`parts` are those that there can be. In sectors: where the primary partition starts, the gap between that and the
+    root, and what the disk is a multiple of."""
 
     start: int
     gap: int
     padding: int
-    has_home: bool
+    parts: tuple[str, ...]
 
 
 LAYOUTS = {
-    "installed": Layout(start=2048, gap=32, padding=1, has_home=True),
-    "release": Layout(start=1, gap=1, padding=64 * 32, has_home=False),
+    "installed": Layout(start=2048, gap=32, padding=1, parts=tuple(PARTS)),
+    "release": Layout(start=1, gap=1, padding=64 * 32, parts=("root", "usr")),
 }
 
 
@@ -93,14 +93,12 @@ def plan(layout: str, size: int | None, wishes: Mapping[str, int | None]) -> Dis
 
 def present(layout: str, wishes: Mapping[str, int | None]) -> list[str]:
     """The parts that a disk will have. Raises UsageError."""
-    names = [name for name in PARTS if wishes.get(name) != 0]
-    if "root" not in names:
+    for name, wish in wishes.items():
+        if wish and name not in LAYOUTS[layout].parts:
+            raise UsageError(f"the {layout} layout has no /{name}", USAGE)
+    if wishes.get("root") == 0:
         raise UsageError("a disk needs a root", USAGE)
-    if not LAYOUTS[layout].has_home:
-        if wishes.get("home"):
-            raise UsageError(f"the {layout} layout has no /home", USAGE)
-        names = [name for name in names if name != "home"]
-    return names
+    return [name for name in LAYOUTS[layout].parts if wishes.get(name) != 0]
 
 
 def _share(room: int | None, names: Collection[str], wanted: Mapping[str, int]) -> dict[str, int]:
@@ -135,10 +133,26 @@ class Filled:
     options: Options
     contents: Contents
 
-    def least_size(self, percent: int) -> int:
-        """Bytes of a file system that is just large enough, and has `percent` of room."""
-        options = fitted(self.options, self.contents, percent=percent)
-        return (options.blocks or 0) * block_size_for(options)
+    def fitted(self, percent: int) -> Filled:
+        """The same in a file system that is just large enough, and has `percent` of room."""
+        return Filled(fitted(self.options, self.contents, percent=percent), self.contents)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the file system; None if it fills its part."""
+        blocks = self.options.blocks
+        return None if blocks is None else blocks * block_size_for(self.options)
+
+
+def check(device_size: int, disk: Disk, fillings: Mapping[str, Filled]) -> None:
+    """Raise UsageError if the disk, or what is to be in a part of it, does not fit."""
+    if device_size < disk.size:
+        raise UsageError(f"the disk takes {disk.size} bytes, there are only {device_size}", USAGE)
+    for name, filled in fillings.items():
+        try:
+            plan_volume(disk.parts[name].count * SECTOR, filled.options, filled.contents)
+        except UsageError as error:
+            raise UsageError(f"{PARTS[name].decode()}: {error}", error.exit_code) from error
 
 
 async def make(
@@ -150,13 +164,9 @@ async def make(
     last: until then there is no disk, after that it is whole. Raises UsageError or ReadOnly before anything is written,
     DeviceError or the OSError of a content after.
     """
+    check(device.size, disk, fillings)
     device.check_writable()
     parts = {name: _part(device, disk, name) for name in fillings}
-    for name, filled in fillings.items():
-        try:
-            plan_volume(parts[name].size, filled.options, filled.contents)
-        except UsageError as error:
-            raise UsageError(f"{PARTS[name].decode()}: {error}", error.exit_code) from error
     await _write(device, 0, bytes(disk.parts["root"].first * SECTOR))
     await device.flush()
     made = {

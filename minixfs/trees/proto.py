@@ -52,6 +52,8 @@ _TYPES = {
 }
 _HARD_LINK = b"L"
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
+_HEAD = re.compile(rb"[^\n\0]*\n[ \t]*[0-9]+[ \t]+[0-9]+[ \t\r]*\n")
+_HEAD_MAX = 4096
 _ID_MAX = 0xFFFFFFFF
 _DEVICE_MAX = 0xFF
 """Of major and of minor numbers."""
@@ -89,6 +91,12 @@ def read(path: str, *, time: int = 0, keep_mtime: bool = False, extensions: bool
     """
     with open(path, "rb") as file:
         return _Reader(path, file.read().split(b"\n"), time, keep_mtime, extensions).prototype()
+
+
+def is_prototype(path: str) -> bool:
+    """Whether the file begins as a prototype does. Raises OSError."""
+    with open(path, "rb") as file:
+        return _HEAD.match(file.read(_HEAD_MAX)) is not None
 
 
 class _Reader:

@@ -19,6 +19,8 @@ from minixfs.hw.blockdev.device import Data
 from minixfs.trees.entry import PIECE, Entry
 
 _NANO = 10**9
+_NAME_MAX = tarfile.LENGTH_NAME - 1
+"""Bytes of a name in a header; directories have a slash behind theirs."""
 _TYPES = {
     stat.S_IFREG: tarfile.REGTYPE,
     stat.S_IFDIR: tarfile.DIRTYPE,
@@ -52,12 +54,11 @@ def write(entries: Iterable[Entry], sink: Callable[[Data], object]) -> list[Entr
         member.mode = stat.S_IMODE(entry.mode)
         member.uid, member.gid = entry.uid, entry.gid
         member.mtime, part = divmod(entry.mtime, _NANO)
-        if part:
-            member.pax_headers = {"mtime": f"{Decimal(entry.mtime) / _NANO:f}"}
+        records = {"mtime": f"{Decimal(entry.mtime) / _NANO:f}".encode()} if part else {}
         target = first.get(entry.link) if entry.link is not None else None
         if target is not None:
             member.type, member.linkname = tarfile.LNKTYPE, target
-            put(_header(member))
+            put(_header(member, records))
             continue
         if entry.link is not None:
             first[entry.link] = name
@@ -65,10 +66,10 @@ def write(entries: Iterable[Entry], sink: Callable[[Data], object]) -> list[Entr
         member.linkname = os.fsdecode(entry.target)
         member.devmajor, member.devminor = os.major(entry.rdev), os.minor(entry.rdev)
         if entry.runs is not None and entry.is_file:
-            _put_sparse(put, member, entry, entry.runs)
+            _put_sparse(put, member, records, entry, entry.runs)
         else:
             member.size = entry.size
-            put(_header(member))
+            put(_header(member, records))
             _put_content(put, entry, [(0, entry.size)])
     put(bytes(2 * tarfile.BLOCKSIZE))
     put(bytes(-written % tarfile.RECORDSIZE))
@@ -76,7 +77,11 @@ def write(entries: Iterable[Entry], sink: Callable[[Data], object]) -> list[Entr
 
 
 def _put_sparse(
-    put: Callable[[Data], None], member: tarfile.TarInfo, entry: Entry, runs: Sequence[tuple[int, int]]
+    put: Callable[[Data], None],
+    member: tarfile.TarInfo,
+    records: dict[str, bytes],
+    entry: Entry,
+    runs: Sequence[tuple[int, int]],
 ) -> None:
     """GNU's sparse format 1.0: a list of runs in front of their data, and the real name and size in a pax header."""
     listed = [*runs, (entry.size, 0)] if not runs or sum(runs[-1]) < entry.size else list(runs)
@@ -84,16 +89,15 @@ def _put_sparse(
     text = b"".join(b"%d\n" % number for number in numbers)
     text += bytes(-len(text) % tarfile.BLOCKSIZE)
     directory, _, base = member.name.rpartition("/")
-    member.pax_headers = {
-        **member.pax_headers,
-        "GNU.sparse.major": "1",
-        "GNU.sparse.minor": "0",
-        "GNU.sparse.name": member.name,
-        "GNU.sparse.realsize": str(entry.size),
+    records |= {
+        "GNU.sparse.major": b"1",
+        "GNU.sparse.minor": b"0",
+        "GNU.sparse.name": os.fsencode(member.name),
+        "GNU.sparse.realsize": b"%d" % entry.size,
     }
     member.name = f"{directory}/GNUSparseFile.0/{base}"
     member.size = len(text) + sum(length for _, length in runs)
-    put(_header(member))
+    put(_header(member, records))
     put(text)
     _put_content(put, entry, runs)
 
@@ -125,5 +129,36 @@ def _put_zeroes(put: Callable[[Data], None], count: int) -> int:
     return count
 
 
-def _header(member: tarfile.TarInfo) -> bytes:
-    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+def _header(member: tarfile.TarInfo, records: dict[str, bytes]) -> bytes:
+    """The header of a member, behind one with pax `records` and all else that does not fit into it.
+
+    Names go into pax records as they are, as GNU tar writes them: not all names are text.
+    """
+    name, link = os.fsencode(member.name), os.fsencode(member.linkname)
+    if len(name) > _NAME_MAX:
+        records = {"path": name, **records}  # before GNU.sparse.name, for readers with whom the last name counts
+        member.name = os.fsdecode(name[:_NAME_MAX])
+    if len(link) > _NAME_MAX:
+        records = {"linkpath": link, **records}
+        member.linkname = os.fsdecode(link[:_NAME_MAX])
+    for field, digits in (("uid", 7), ("gid", 7), ("size", 11), ("mtime", 11)):
+        value = getattr(member, field)
+        if not 0 <= value < 8**digits:
+            records = {field: b"%d" % value, **records}
+            setattr(member, field, 0)
+    header = member.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
+    if not records:
+        return header
+    text = b"".join(_record(field.encode() + b"=" + value + b"\n") for field, value in records.items())
+    extension = tarfile.TarInfo("././@PaxHeader")
+    extension.type = tarfile.XHDTYPE
+    extension.size = len(text)
+    return extension.tobuf(tarfile.USTAR_FORMAT) + text + bytes(-len(text) % tarfile.BLOCKSIZE) + header
+
+
+def _record(text: bytes) -> bytes:
+    """A pax record: its own length in front."""
+    length = len(text) + 2
+    while len(str(length)) + 1 + len(text) != length:
+        length = len(str(length)) + 1 + len(text)
+    return b"%d %b" % (length, text)

@@ -115,7 +115,7 @@ class TarSource:
         return root
 
     def _take(self, root: _Node, member: tarfile.TarInfo) -> None:
-        names = self._names(member.name)
+        names = self._names(member.pax_headers.get("GNU.sparse.name", member.name))
         if member.type == tarfile.LNKTYPE:
             node = self._find(root, member)
             node.is_linked = True

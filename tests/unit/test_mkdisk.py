@@ -22,6 +22,7 @@ from minixfs.mkfs.disk import Disk, Filled, furnished, make, plan
 from minixfs.mkfs.mfs import Options, contents_for, limits_for
 from minixfs.mkfs.populate import gather
 from minixfs.trees.entry import Entry
+from tests.support.command import command
 from tests.support.peers import require
 
 MIB = 1 << 20
@@ -206,3 +207,90 @@ def test_a_root_keeps_its_own_but_for_the_fstab() -> None:
 def test_a_mount_point_must_be_a_directory() -> None:
     with pytest.raises(UsageError, match="must be a directory"):
         list(furnished([TOP, Entry(b"usr", 0o120777, target=b"x", origin="t/usr")], ["root", "usr"], 5))
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "top" / "etc").mkdir(parents=True)
+    (tmp_path / "top" / "file").write_bytes(b"x" * 10000)
+    (tmp_path / "p").write_text("boot\n0 0\nd--700 8 9\nfile ---640 3 4 top/file\n$\n")
+    return tmp_path
+
+
+def test_what_was_made_is_told_and_found_again(place: Path) -> None:
+    words = ["--root-size", "1M", "--home-size", "600K", "-B", "1K", "--root", "top", "--usr", "p"]
+    answer = command("mkdisk", "disk", "4M", *words, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    told = json.loads(answer.out)
+    parts = {part["name"]: part for part in told["partitions"]}
+    assert {name: (part["directory"], part["block_size"], part["files"]) for name, part in parts.items()} == {
+        "p0s0": ("/", 4096, 3),
+        "p0s1": ("/home", 1024, 1),
+        "p0s2": ("/usr", 1024, 2),
+    }
+    info = json.loads(command("info", "--json", "disk").out)
+    found = {part["name"]: (part["start"], part["size"]) for part in info["partitions"][1:]}
+    assert found == {name: (part["start"], part["size"]) for name, part in parts.items()}
+    assert command("ls", "-l", "disk:p0s2:/").lines[-1].split()[:5] == ["-rw-r-----", "1", "3", "4", "10000"]
+    assert command("cat", "disk:p0s0:/file").out == b"x" * 10000
+
+
+def test_the_same_twice(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    words = ["--root-size", "1M", "--root", "top", "--fstab", "--usr", "p"]
+    for name in ("one", "two"):
+        assert command("mkdisk", name, "3M", *words).code == 0
+    assert (place / "one").read_bytes() == (place / "two").read_bytes()
+    assert command("mkdisk", "three", "3M", "--mtime", "5", "--owner", "7:8", *words).code == 0
+    rows = command("ls", "-lR", "three:p0s0:/").lines
+    assert {tuple(row.split()[2:4]) for row in rows if row[:1] in ("d", "-")} == {("7", "8")}
+
+
+def test_nothing_is_overwritten_unasked(place: Path) -> None:
+    words = ["--root-size", "1M"]
+    assert command("mkdisk", "disk", "4M", *words).code == 0
+    before = (place / "disk").read_bytes()
+    answer = command("mkdisk", "disk", *words)
+    assert (answer.code, answer.err) == (8, "minixfs mkdisk: disk holds partitions; use -f to overwrite it\n")
+    assert (place / "disk").read_bytes() == before
+    assert command("mkdisk", "-f", "-q", "disk", *words, "--layout", "release").out == b""
+    assert [part.name for part in run(scan(RamDisk((place / "disk").read_bytes())))] == ["p0", "p0s0", "p0s2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["none"], "give the size of the disk"),
+        (["disk", "5M", "--root-size", "6M"], "the parts need 6144 KiB"),
+        (["disk", "5M", "--home-size", "0", "--root-size", "1M", "--home", "top"], "there is no /home on this disk"),
+        (["disk", "5M", "--root-size", "1X"], "'1X' is not a number of bytes"),
+        (["disk", "5M", "--root-size", "1M", "--layout", "release", "--home-size", "1M"], "has no /home"),
+        (["top/disk", "5M", "--root", "top"], "top/disk is in top itself"),
+        (["disk", "5M", "--root-size", "8K"], "/: "),
+        (["disk", "5M", "--root-size", "1M", "--usr", "top", "--usr-size", "20K"], "/usr: "),
+    ],
+)
+def test_what_the_command_refuses(place: Path, words: list[str], complaint: str) -> None:
+    answer = command("mkdisk", *words)
+    assert answer.code in (8, 16)
+    assert complaint in answer.err
+    assert not (place / "disk").exists()
+
+
+def test_without_a_size_the_parts_fit_their_contents(place: Path) -> None:
+    assert command("mkdisk", "disk", "--root", "top", "--home-size", "0", "--usr", "p").code == 0
+    assert (
+        command("mkdisk", "roomy", "--root", "top", "--home-size", "0", "--usr", "p", "--usr-size", "fit+300%").code
+        == 0
+    )
+    one, other = (place / "disk").stat().st_size, (place / "roomy").stat().st_size
+    assert 2080 * SECTOR < one < other < 2 * MIB
+    before = (place / "disk").read_bytes()
+    assert (
+        command("mkdisk", "-f", "roomy", "--root", "top", "--home-size", "0", "--usr", "p", "--mtime", "@5").code == 0
+    )
+    assert (place / "roomy").stat().st_size == len(before)
