@@ -191,10 +191,7 @@ class Image(Session):
 
     def mknod(self, path: Path, mode: int, device: int = 0) -> None:
         """`device` is a number as os.makedev makes it. Raises OSError (EOVERFLOW) for one the format cannot hold."""
-        major, minor = os.major(device), os.minor(device)
-        if major > 0xFF or minor > 0xFF:
-            raise OSError(errno.EOVERFLOW, f"device number {major}:{minor} does not fit", self.name_of(path))
-        self._change(path, self.system.mknod, mode, major << 8 | minor)
+        self._change(path, self.system.mknod, mode, device)
 
     # ---- attributes ------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
-from minixfs.errors import Exists, IdOverflow, MinixFsError, NotDirectory
+from minixfs.errors import Exists, MinixFsError, NotDirectory
 from minixfs.fs.protocol import FileServer, Node
 from minixfs.hw.blockdev.device import Data
 from minixfs.image.image import Image
@@ -220,10 +220,7 @@ class ImageSink:
             await self._fs.symlink(directory, name, entry.target, *owner)
             return
         mode = stat.S_IFMT(entry.mode) | self._keep.mode_of(entry)
-        major, minor = os.major(entry.rdev), os.minor(entry.rdev)
-        if entry.is_device and (major > 0xFF or minor > 0xFF):
-            raise IdOverflow(message=f"device number {major}:{minor} does not fit")
-        await self._fs.mknod(directory, name, mode, *owner, major << 8 | minor if entry.is_device else 0)
+        await self._fs.mknod(directory, name, mode, *owner, entry.rdev if entry.is_device else 0)
 
     async def _stamp(self, directory: int, name: bytes, entry: Entry) -> None:
         node = await self._fs.lookup_entry(directory, name)

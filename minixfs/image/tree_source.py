@@ -129,7 +129,7 @@ class _Source:
         elif kind == stat.S_IFLNK:
             made.target = self.image.ask(made.origin, self.held, status.ino, self.fs.readlink)
         elif kind in (stat.S_IFCHR, stat.S_IFBLK):
-            made.rdev = os.makedev(status.rdev >> 8, status.rdev & 0xFF)
+            made.rdev = status.rdev
         if status.nlink > 1 and kind != stat.S_IFDIR:
             made.link = (id(self.image), status.ino)
         return made

@@ -108,7 +108,7 @@ class Inode:
 
     @property
     def rdev(self) -> int:
-        """The device number of a device node, major << 8 | minor."""
+        """The device number of a device node, as os.makedev makes it."""
         return self.zones[0]
 
     @rdev.setter

@@ -101,7 +101,6 @@ class DiskMount(DiskServer):
     ) -> Node:
         """Begin to serve; return the root, in use. Raises BadSuperblock when there is none, DeviceError."""
         self.volume = volume
-        self.root_inode = volume.shape.root_inode
         self.inodes = InodeTable(volume, codec)
         self._zones = ZoneMap(volume, self.inodes)
         self._directories = directories(self.inodes, self._zones)

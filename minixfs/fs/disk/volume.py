@@ -90,9 +90,14 @@ class Shape:
 class Volume(ABC):
     """Attributes: `shape`, `cache`, `settings`, `clock` (seconds since the epoch).
 
+    `overhead`: zones that no file can have; `reserved`: free zones that are not for everybody.
+
     `commit` writes all changes; it is called for the sake of the frees that wait for it when nothing else is free.
     `commits` counts those that succeeded.
     """
+
+    overhead = 0
+    reserved = 0
 
     def __init__(
         self,

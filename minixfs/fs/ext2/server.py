@@ -42,6 +42,7 @@ class Ext2Server(DiskFileServer):
     """Serves one ext2 volume."""
 
     kind = "ext2"
+    root_inode = layout.ROOT_INODE
     _state_before = layout.STATE_VALID
     _untold = False
     """Whether the superblock in memory has something that the disk must know soon."""

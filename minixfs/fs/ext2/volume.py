@@ -83,6 +83,9 @@ class Ext2Volume(Volume):
         self._freed_inodes: dict[int, int] = {}
         self._zone_hint = superblock.first_data_block
         self._spread = random.Random(superblock.uuid)
+        self.reserved = superblock.reserved_blocks
+        self.overhead = sum(superblock.copy_blocks(number) for number in range(superblock.groups))
+        self.overhead += superblock.first_data_block + superblock.groups * (2 + superblock.inode_table_blocks)
         self._keeps_reserve = os.geteuid() not in (0, superblock.reserved_uid)
 
     # ---- blocks ----------------------------------------------------------------------------------------------------
@@ -92,7 +95,7 @@ class Ext2Volume(Volume):
 
     async def _find_zones(self, near: int, wanted: int) -> tuple[int, int] | None:
         superblock, groups = self.superblock, self.groups
-        room = groups.free_blocks - (superblock.reserved_blocks if self._keeps_reserve else 0)
+        room = groups.free_blocks - (self.reserved if self._keeps_reserve else 0)
         if room <= 0:
             return None
         wanted = min(wanted, room)
