@@ -23,6 +23,7 @@ COMMANDS = {
     "dump": ("minixfs.cli.dump", "Show any structure of a disk, field by field."),
     "ls": ("minixfs.cli.ls", "List files of an image, without a mount."),
     "cat": ("minixfs.cli.cat", "Print files of an image, without a mount."),
+    "cp": ("minixfs.cli.cp", "Copy files into images, out of them, and within."),
     "rm": ("minixfs.cli.remove", "Remove files and directories."),
     "rmdir": ("minixfs.cli.remove", "Remove empty directories."),
     "mv": ("minixfs.cli.mv", "Rename and move files within an image."),
