@@ -83,6 +83,8 @@ def mkdisk(
 
         adjust, now = adjusting(owner, mtime), time.time_ns()
         chosen = {name: spec for name, spec in (("root", root), ("home", home), ("usr", usr)) if spec is not None}
+        if list(chosen.values()).count("-") > 1:
+            raise UsageError("standard input can fill one part alone", USAGE)
         sizes = {"root": root_size, "home": home_size, "usr": usr_size}
         total = None if size is None else _bytes(size)
         by_parts = is_missing(disk) or (
