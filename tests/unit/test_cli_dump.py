@@ -152,6 +152,18 @@ def test_a_volume_that_cannot_be_mounted_is_dumped(tmp_path: Path) -> None:
     assert "whose is not known" in dumped(image, "zone", "60")[0]["title"]
 
 
+def test_a_lost_magic_number_can_be_assumed(tmp_path: Path) -> None:
+    volume = populated(Options(choose_variant(2)))
+    volume.data[1024 + 16 : 1024 + 18] = b"\0\0"
+    image = store(tmp_path / "image", volume)
+    assert "no file system was found" in command("dump", image, "superblock").err
+    section = dumped(image, "--as", "V2L", "superblock")[0]
+    magic = next(field for field in section["fields"] if field["name"] == "s_magic")
+    assert (magic["value"], magic["meaning"]) == (0, "0x0000, unknown")
+    assert values(dumped(image, "--as", "V2L", "inode", "/a/big")[0])["i_size"] == 9 * 1024 + 17
+    assert "there are V3, hybrid, V1," in command("dump", image, "--as", "V9", "superblock").err
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_damage_never_ends_in_a_traceback(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIXFS_TRACEBACK", "1")  # an internal error is raised
