@@ -107,6 +107,12 @@ def test_what_cannot_be(layout: str, size: int | None, wishes: dict[str, int], c
     assert caught.value.exit_code == 16
 
 
+def test_a_release_disk_is_never_larger_than_the_device() -> None:
+    disk = plan("release", 100 * MIB - 1, {})
+    assert disk.size == 99 * MIB
+    assert disk.primary.end <= 99 * 2048
+
+
 def test_a_table_does_not_reach_too_far() -> None:
     with pytest.raises(InvalidArgument):
         sector([Slot(0xFFFFFFF0, 0x10)])
