@@ -24,6 +24,8 @@ COMMANDS = {
     "ls": ("minixfs.cli.ls", "List files of an image, without a mount."),
     "cat": ("minixfs.cli.cat", "Print files of an image, without a mount."),
     "cp": ("minixfs.cli.cp", "Copy files into images, out of them, and within."),
+    "tar": ("minixfs.cli.tar", "Carry trees between images and tar files."),
+    "diff": ("minixfs.cli.diff", "Compare two trees: images, directories, tar files."),
     "rm": ("minixfs.cli.remove", "Remove files and directories."),
     "rmdir": ("minixfs.cli.remove", "Remove empty directories."),
     "mv": ("minixfs.cli.mv", "Rename and move files within an image."),
