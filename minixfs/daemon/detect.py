@@ -30,7 +30,7 @@ async def server_for(device: BlockDevice) -> type[DiskFileServer]:
     from minixfs.fs.mfs.server import MfsServer, probe
 
     if not await probe(device):
-        raise BadSuperblock("no MINIX or ext2 file system found (no magic number at byte 1040, 1048 or 1080)")
+        raise BadSuperblock("no MINIX file system found, and no ext2 (no magic number at byte 1040, 1048 or 1080)")
     return MfsServer
 
 

@@ -7,7 +7,6 @@ made of.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -153,6 +152,8 @@ def _value(name: str, value: str) -> int | float | str:
 
 
 def _suggestion(name: str) -> str:
+    import difflib  # only ever needed for a mistake
+
     known = [word.partition("=")[0] for word in WORDS]
     close = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {close[0]!r}?" if close else "; minixfs mount --help-options lists them"

@@ -193,6 +193,30 @@ class Image(Session):
         """`device` is a number as os.makedev makes it. Raises OSError (EOVERFLOW) for one the format cannot hold."""
         self._change(path, self.system.mknod, mode, device)
 
+    # ---- copies ----------------------------------------------------------------------------------------------------
+
+    def copy_in(self, source: Path, path: Path, *, owner: bool = False) -> None:
+        """Copy a file or a directory tree of this host to `path`, with modes, times, links and holes.
+
+        The copy is called `path`; a directory is merged with one that is there, a file replaces one. `owner` keeps
+        owners, else all belongs to the super-user. Raises OSError about the first file that cannot be copied.
+        """
+        from minixfs.image.copying import copy_in
+
+        copy_in(self, source, path, owner)
+
+    def copy_out(self, path: Path, target: Path, *, owner: bool = False) -> None:
+        """Copy a file or a directory tree to `target` on this host; see `copy_in`."""
+        from minixfs.image.copying import copy_out
+
+        copy_out(self, path, target, owner)
+
+    def copy(self, path: Path, new: Path, *, owner: bool = False) -> None:
+        """Copy a file or a directory tree within the image; see `copy_in`."""
+        from minixfs.image.copying import copy_within
+
+        copy_within(self, path, new, owner)
+
     # ---- attributes ------------------------------------------------------------------------------------------------
 
     def chmod(self, path: Path, mode: int) -> None:

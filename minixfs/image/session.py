@@ -15,7 +15,7 @@ import os
 import warnings
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 from weakref import WeakSet
 
 from minixfs.daemon.assemble import Assembly
@@ -28,6 +28,8 @@ from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.image.file import ImageFile, as_os_error
 from minixfs.image.guard import Guard
 from minixfs.image.reader import Reader
+
+T = TypeVar("T")
 
 CACHE_SIZE = 8 << 20
 """Bytes. File data does not go through the cache; this holds bitmaps, inodes and directories."""
@@ -163,6 +165,10 @@ class Session:
             return await call(await self.approach(path), *arguments, **options)
 
         return self.ask(name, near)
+
+    def undivided(self, function: Callable[..., T], *arguments: Any) -> T:
+        """The result of a function that makes several calls, which Ctrl-C is not to come between."""
+        return self._guard.undivided(function, *arguments)
 
     def remember(self, raw: ImageFile, file: IO[Any]) -> None:
         """`file`, which writes through `raw`, is to be closed before the image is."""

@@ -106,9 +106,7 @@ def gather(entries: Iterable[Entry], limits: Limits) -> Tree:
                 raise UsageError(f"{_named(entry)}: there is no directory that holds it")
             above = by_path[parent]
             if len(name) > limits.name_max:
-                raise UsageError(
-                    f"{_named(entry)}: the name has {len(name)} bytes; {limits.name} holds {limits.name_max}"
-                )
+                raise _too_long(entry, "name", len(name), limits.name_max, limits)
             _enter(tree.directories[above], name, number, entry)
         elif number or not entry.is_directory:
             raise UsageError(f"{_named(entry)}: a tree has one top, which is a directory")
@@ -164,9 +162,7 @@ def _add(tree: Tree, entry: Entry, limits: Limits) -> None:
         data = entry.target
         size = len(data)
         if not 0 < size <= limits.symlink_max:
-            raise UsageError(
-                f"{_named(entry)}: the link has {size} bytes; {limits.name} holds 1 to {limits.symlink_max}"
-            )
+            raise _too_long(entry, "text of the link", size, limits.symlink_max, limits)
     elif entry.is_device:
         major, minor = os.major(entry.rdev), os.minor(entry.rdev)
         if max(major, minor) > limits.device_max:

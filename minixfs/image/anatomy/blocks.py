@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,9 +114,21 @@ class BlockMap:
         return np.concatenate([[0], np.flatnonzero(changes) + 1])
 
     def _continues(self) -> NDArray[np.bool_]:
-        """For each block but the first: it has the owner of the one before, and does not precede it in the file."""
-        same: NDArray[np.bool_] = (self.owner[1:] == self.owner[:-1]) & (self.place[1:] >= self.place[:-1])
+        """For each block but the first: it comes after the one before in the same file. In a file with holes this
+        does not see whether a part is left out because it is a hole or because it lies elsewhere."""
+        step = self.place[1:].astype(np.int64) - self.place[:-1]
+        follows = (step >= 0) & ((step <= 1) | self._sparse()[self.owner[1:]])
+        follows |= (self.kind[1:] == Kind.INDIRECT) | (self.kind[:-1] == Kind.INDIRECT)
+        same: NDArray[np.bool_] = (self.owner[1:] == self.owner[:-1]) & follows
         return same
+
+    def _sparse(self) -> NDArray[np.bool_]:
+        """For each inode number: whether the file has holes."""
+        data = (self.owner != 0) & (self.kind != Kind.INDIRECT)
+        mapped = np.bincount(self.owner[data], minlength=int(self.owner.max(initial=0)) + 1)
+        end = np.zeros(len(mapped), np.int64)
+        np.maximum.at(end, self.owner[data], self.place[data].astype(np.int64) + 1)
+        return end > mapped
 
     def fragmentation(self) -> Fragmentation:
         starts = self.owner != 0
@@ -136,13 +148,7 @@ class BlockMap:
 
 def run_lengths(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The length of every row of True."""
-    start, end = run_bounds(flags)
-    return end - start
-
-
-def run_bounds(flags: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where every row of True begins, and the first index behind it."""
-    padded: NDArray[Any] = np.zeros(len(flags) + 2, np.int8)
+    padded = np.zeros(len(flags) + 2, np.bool_)
     padded[1:-1] = flags
-    change = np.diff(padded)
-    return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
+    return edges[1::2] - edges[::2]

@@ -24,8 +24,8 @@ from minixfs.fsck.report import REPORT, Judge
 from minixfs.image.anatomy.blocks import BlockMap, Kind
 from minixfs.image.anatomy.mfs.reader import Reader
 
-BYTES_PER_BLOCK = 12
-"""Memory that the map takes."""
+BYTES_PER_BLOCK = 30
+"""Memory that the map takes, and what is computed from it."""
 CHUNK = 1 << 14
 """Files looked at together."""
 _MAX_PLACE = (1 << 32) - 1
