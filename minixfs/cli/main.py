@@ -42,7 +42,7 @@ COMMANDS = {
     "du": ("minixfs.cli.du", "Show how much space directories take."),
     "df": ("minixfs.cli.df", "Show how full images are."),
     "tree": ("minixfs.cli.tree", "Draw a tree of files."),
-    "shell": ("minixfs.cli.shell", "Work in an image as in a shell."),
+    "shell": ("minixfs.cli.shell.command", "Work in an image as in a shell."),
 }
 
 _HELP = ["-h", "--help"]

@@ -53,6 +53,12 @@ class Guard:
         finally:
             _Deferral.end()
 
+    def forsake(self, said: str) -> None:
+        """As `close`, at once: whoever holds the lock is a thread that a fork has left behind."""
+        self._closed = said
+        self._lock = threading.RLock()
+        _Deferral.end()
+
     def _drive(self, coroutine: Coroutine[Any, Any, T], closing: str = "") -> T:
         with self._lock:
             if self._closed:

@@ -13,8 +13,9 @@ message that says what to do.
 
 Changes are on stable storage after `sync` or `close`; a program that ends without them closes its images on the way
 out. The image is locked while it is open: shared for reading, exclusively for changing. Threads may share an image: one
-call runs at a time. After a fork only one of the processes may go on with it. Ctrl-C arrives between two calls, not in
-one (`minixfs.image.guard`). Using what is closed is a ValueError.
+call runs at a time. After a fork the child may go on reading an image that was opened for reading; one that can be
+changed stays with the parent and is closed in the child. Ctrl-C arrives between two calls, not in one
+(`minixfs.image.guard`). Using what is closed is a ValueError.
 """
 
 from __future__ import annotations

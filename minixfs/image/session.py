@@ -115,6 +115,13 @@ class Session:
         _OPEN.discard(self)
         self._guard.close(self._finish(), f"the image is closed: {self.spec}")
 
+    def _forsake(self) -> None:
+        """After a fork, in the child: the image is the parent's, and nothing may be written twice."""
+        self.closed = True
+        self._guard.forsake(f"the image belongs to the process that opened it: {self.spec}")
+        for device in self._assembly.devices:
+            device.close()
+
     async def _finish(self) -> None:
         try:
             if hasattr(self, "reader"):
@@ -193,3 +200,12 @@ class Session:
 def _close_all() -> None:
     for image in list(_OPEN):
         image.close()
+
+
+def _forsake_writable() -> None:
+    for image in list(_OPEN):
+        if image.writable:
+            image._forsake()
+
+
+os.register_at_fork(after_in_child=_forsake_writable)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,37 @@ def test_an_image_is_sound_after_any_number_of_interrupts(tmp_path: Path) -> Non
     with Image("ram", device=device) as image:
         data = image.read_bytes("/file")
         assert list(data) == sorted(data), "a piece was written twice"
+
+
+def in_child(work: Callable[[], None]) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        except BaseException:  # noqa: BLE001 - the parent sees it
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_after_a_fork_a_writable_image_is_the_parents(tmp_path: Path) -> None:
+    path = new_image(tmp_path / "image")
+
+    def child() -> None:
+        with pytest.raises(ValueError, match="belongs to the process"):
+            image.listdir()
+        image.close()
+
+    with minixfs.open(path, "r+") as image:
+        file = image.open("/f", "w")
+        file.write("once")
+        in_child(child)
+        with pytest.raises(minixfs.MinixFsError, match="in use"):
+            minixfs.open(path)
+    with minixfs.open(path) as image:
+        in_child(lambda: image.read_bytes("/f").index(b"once"))
+        assert image.read_bytes("/f") == b"once"
+    verify_image(path)
 
 
 def test_threads_share_an_image(tmp_path: Path) -> None:
