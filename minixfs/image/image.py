@@ -141,8 +141,19 @@ class Image(Session):
 
     def write_bytes(self, path: Path, data: bytes) -> int:
         """Make the file hold `data` and nothing else; returns the number of bytes."""
-        with self.open(path, "wb") as file:
-            return file.write(data)
+
+        async def write(path: bytes) -> int:
+            descriptor = await self.system.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            try:
+                done = 0
+                while done < len(data):  # less than all is written when the disk is full: asked again, it says so
+                    done += await self.system.pwrite(descriptor, memoryview(data)[done:], done)
+                return done
+            finally:
+                await self.system.close(descriptor)
+
+        written: int = self._change(path, write)
+        return written
 
     def read_text(self, path: Path, encoding: str = "utf-8") -> str:
         return self.read_bytes(path).decode(encoding)
