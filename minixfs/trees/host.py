@@ -87,9 +87,12 @@ class _Content:
                 while offset < end:
                     data = os.pread(descriptor, min(end - offset, PIECE), offset)
                     if not data:
-                        raise OSError(errno.EIO, "the file became shorter while it was read", self.path)
+                        raise OSError(errno.EIO, "the file became shorter while it was read")
                     yield offset, data
                     offset += len(data)
+        except OSError as error:
+            error.filename = self.path  # which the calls on descriptors do not know
+            raise
         finally:
             os.close(descriptor)
 
