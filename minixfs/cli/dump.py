@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from minixfs.errors import BadSuperblock, Corrupt, UsageError
+from minixfs.errors import BadSuperblock, Corrupt, Unsupported, UsageError
 from minixfs.fsck.report import printable
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.open import open_device
@@ -76,7 +76,7 @@ def _sections(image: str, device: BlockDevice, what: tuple[str, ...], assumed: s
         raise no_file_system(image, device)
     try:
         return anatomy.dump(what)
-    except (BadSuperblock, Corrupt, UsageError) as error:
+    except (BadSuperblock, Corrupt, Unsupported, UsageError) as error:
         raise UsageError(f"{image}: {error}") from error
 
 

@@ -27,8 +27,8 @@ from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.runtime import run
 from minixfs.image.anatomy.volume import read_bytes
 
-MEMORY_LIMIT = 256 << 20
-"""Bytes."""
+MEMORY_LIMIT = 512 << 20
+"""Bytes that the checker's readers may take."""
 MAP_MAX = 16 << 20
 """Bytes of a bitmap that can be held with its bits one by one."""
 MAP_UNIT = 4
@@ -98,7 +98,7 @@ class Reader:
         if length <= 0:
             raise Corrupt("a bitmap lies behind the end of the device", block=start)
         if length > MAP_MAX:
-            raise Unsupported(f"a bitmap of {length} bytes")
+            raise Unsupported(f"a bitmap of {length} bytes is too large to be shown")
         return read_bytes(self.device, offset, length)
 
     # ---- inodes ----------------------------------------------------------------------------------------------------

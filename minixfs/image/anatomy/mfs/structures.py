@@ -137,7 +137,7 @@ def _map(volume: _Volume, noun: str, start: int, blocks: int, bits: int, base: i
 def _bit_order(reader: Reader, data: bytes) -> BitOrder:
     """As a mount finds it; where the inodes cannot be read, what the map itself suggests."""
     try:
-        return bit_order(reader, run(load(reader, 1)).table)
+        return bit_order(reader, run(load(reader)).table)
     except MinixFsError:
         return candidates(data[:4], reader.superblock.swapped)[0]
 
