@@ -131,6 +131,6 @@ def _fail(context: click.Context | None, message: str, code: int) -> None:
         named = called
     else:
         named = f"minixfs {sys.argv[1]}" if sys.argv[1:2] and sys.argv[1] in COMMANDS else "minixfs"
-    line = " ".join(message.split())
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
     click.echo(f"{context.command_path if context is not None else named}: {line}", err=True)
     sys.exit(code)
