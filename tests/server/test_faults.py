@@ -15,7 +15,7 @@ from minixfs.errors import DeviceError
 from minixfs.fs.disk.volume import Settings
 from minixfs.hw.blockdev.fault import ALL_KINDS, FaultDevice
 from minixfs.hw.blockdev.ramdisk import RamDisk
-from tests.support.volumes import KINDS, Served, copy, fresh, verify
+from tests.support.volumes import DISKS, Served, copy, fresh, verify
 
 SIZE = 3 << 20
 Step = Callable[[], object]
@@ -23,7 +23,7 @@ Step = Callable[[], object]
 
 def prepared(kind: str) -> RamDisk:
     """A volume with something on it, so that the scenario begins with cold caches."""
-    disk = fresh(KINDS[kind])
+    disk = fresh(DISKS[kind])
     fs = Served(disk)
     noise = random.Random(1)
     for name in (b"old", b"old/sub", b"other"):
@@ -167,7 +167,7 @@ def fail_everywhere(kind: str, lasting: bool) -> None:
         assert Served(inner).tree() == tree, f"operation {n}"
 
 
-@pytest.mark.parametrize(("kind", "lasting"), [("V3-1K", False), ("V3-1K-direct", True)])
+@pytest.mark.parametrize(("kind", "lasting"), [("V3-1K", False), ("V3-1K-direct", True), ("ext2-1K-groups", False), ("ext2-1K-direct", True)])
 def test_every_operation_fails(kind: str, lasting: bool) -> None:
     """Operation n fails, and with `lasting` all later ones too until somebody is told."""
     fail_everywhere(kind, lasting)
@@ -176,7 +176,7 @@ def test_every_operation_fails(kind: str, lasting: bool) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "until noticed"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DISKS)
 def test_every_operation_fails_on_every_kind(kind: str, lasting: bool) -> None:
     fail_everywhere(kind, lasting)
 
@@ -187,7 +187,7 @@ def test_a_synchronous_create_that_is_not_durable_keeps_no_reference() -> None:
     fs.make_file(b"first")
     device.arm(1, kinds=["flush"])
     with pytest.raises(DeviceError):
-        fs.create(1, b"second", 0o644, 0, 0)
+        fs.create(fs.root, b"second", 0o644, 0, 0)
     fs.check()
     fs.unmount()
 

@@ -19,9 +19,8 @@ from hypothesis.stateful import (
 )
 
 from minixfs.errors import MinixFsError, NoSpace
-from minixfs.fs.mfs.layout import DIRECT_ZONES, ROOT_INODE
 from tests.support.model import Model, Thing
-from tests.support.volumes import KINDS, Kind, Served, fresh, verify
+from tests.support.volumes import DISKS, Kind, Served, fresh, verify
 
 LARGEST = 600_000
 NAMES = st.sampled_from(
@@ -40,13 +39,13 @@ class Machine(RuleBasedStateMachine):
     def mount(self) -> None:
         self.disk = fresh(self.kind)
         self.fs = Served(self.disk, capacity=self.capacity)
-        superblock = self.fs.server.volume.superblock
-        self.model = Model(superblock.variant.name_max, superblock.variant.link_max)
-        self.model.root.ino = ROOT_INODE
+        shape = self.fs.server.volume.shape
+        self.model = Model(shape.name_max, shape.link_max)
+        self.model.root.ino = self.fs.root
         self.open: list[Thing] = []
         self.writes = 0
-        zone, per_block = superblock.zone_size, superblock.pointers_per_block
-        edges = [1, 2, DIRECT_ZONES, DIRECT_ZONES + 1, DIRECT_ZONES + per_block, DIRECT_ZONES + 2 * per_block]
+        zone, direct, per_block = shape.zone_size, shape.direct, shape.pointers_per_block
+        edges = [1, 2, direct, direct + 1, direct + per_block, direct + 2 * per_block]
         self.edges = [0, *(zone * edge for edge in edges if zone * edge < LARGEST)]
 
     # ---- names -----------------------------------------------------------------------------------------------------
@@ -277,7 +276,7 @@ class _held:  # noqa: N801 - used like a function
 
 
 def explore(kind: str, capacity: int | None, examples: int, steps: int) -> None:
-    machine = type("Machine", (Machine,), {"kind": KINDS[kind], "capacity": capacity})
+    machine = type("Machine", (Machine,), {"kind": DISKS[kind], "capacity": capacity})
     health = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     run_state_machine_as_test(
         machine,
@@ -291,7 +290,7 @@ def explore(kind: str, capacity: int | None, examples: int, steps: int) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DISKS)
 def test_random_operations(kind: str) -> None:
     explore(kind, None, examples=6, steps=40)
 
@@ -304,6 +303,6 @@ def test_random_operations_in_a_tiny_cache(kind: str) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("capacity", [None, 10])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DISKS)
 def test_many_random_operations(kind: str, capacity: int | None) -> None:
     explore(kind, capacity, examples=150, steps=80)

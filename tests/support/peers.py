@@ -68,10 +68,20 @@ def mkfs_minix(path: Path, size: int, version: int, *, name_len: int | None = No
     _must("mkfs.minix", *options, str(path))
 
 
-def mke2fs(path: Path, size: int, *, block_size: int = 1024, options: Sequence[str] = ()) -> None:
-    """Make an ext2 volume of `size` bytes in the new or emptied file `path`; `options` are mke2fs's own."""
+def mke2fs(
+    path: Path, size: int, *, block_size: int = 1024, options: Sequence[str] = (), now: int | None = None
+) -> None:
+    """Make an ext2 volume of `size` bytes in the new or emptied file `path`; `options` are mke2fs's own.
+
+    It says that it was made at second `now`.
+    """
     _make_empty(path, size)
-    _must("mke2fs", "-q", "-F", "-t", "ext2", "-b", str(block_size), *options, str(path))
+    _must("mke2fs", "-q", "-F", "-t", "ext2", "-b", str(block_size), *options, str(path), now=now)
+
+
+def debugfs(path: Path, *requests: str, now: int | None = None) -> str:
+    """What debugfs says while it changes an ext2 volume, request by request."""
+    return "".join(_must("debugfs", "-w", "-R", request, str(path), now=now) for request in requests)
 
 
 def fsck_minix(image: Path) -> Verdict:
@@ -82,6 +92,18 @@ def fsck_minix(image: Path) -> Verdict:
 def e2fsck(image: Path) -> Verdict:
     """Check an unmounted ext2 volume with e2fsprogs, without changing it."""
     return _check(_EXT2_SILENT, "e2fsck", "-f", "-n", str(image))
+
+
+def repair_ext2(image: Path) -> str:
+    """Repair an ext2 volume as at boot (e2fsck -p), or with yes to every question if that is not enough."""
+    done = _run("e2fsck", "-p", str(image))
+    output = done.stdout
+    if done.returncode & 4:
+        done = _run("e2fsck", "-f", "-y", str(image))
+        output += done.stdout
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"e2fsck: exit code {done.returncode}\n{output}")
+    return output
 
 
 def linux_snapshots(images: Sequence[Path], fs_type: str) -> list[tree.Snapshot]:
@@ -105,19 +127,20 @@ def _check(silent: re.Pattern[str], *command: str) -> Verdict:
     return Verdict(done.returncode == 0 and not complaints, f"{done.stdout}exit code {done.returncode}")
 
 
-def _must(*command: str) -> None:
-    done = _run(*command)
+def _must(*command: str, now: int | None = None) -> str:
+    done = _run(*command, now=now)
     if done.returncode != 0:
         raise RuntimeError(f"{shlex.join(command)}: exit code {done.returncode}\n{done.stdout}")
+    return done.stdout
 
 
-def _run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(name: str, *arguments: str, now: int | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [_program(name) or name, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "LC_ALL": "C"},
+        env={**os.environ, "LC_ALL": "C", **({} if now is None else {"E2FSPROGS_FAKE_TIME": str(now)})},
         encoding="utf-8",
         errors="surrogateescape",
         timeout=_SECONDS,

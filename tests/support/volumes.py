@@ -1,10 +1,11 @@
-"""MFS volumes of every kind in memory, and a file server on one, for tests.
+"""Volumes of every kind in memory, and a file server on one, for tests.
 
-    disk = fresh(KINDS["V3-1K"])                 a new, empty volume on a RAM disk
-    fs = Served(disk)                            mounted; requests are plain calls: fs.mkdir(1, b"name", ...)
+    disk = fresh(KINDS["V3-1K"])                 a new, empty volume on a RAM disk; DISKS has those of ext2 too
+    fs = Served(disk)                            mounted; requests are plain calls: fs.mkdir(fs.root, b"name", ...)
     with fs.at(b"a/b") as ino: ...               the inode behind a path, referenced
     fs.check(); fs.remount(); fs.unmount()       invariants; unmount and mount again; the end
-    verify(disk)                                 our checker (and util-linux's, where it can) finds nothing
+    verify(disk)                                 our checker and others' (where they can) find nothing
+    repaired = repair(disk)                      what a checker makes of a volume that a crash left
 
 `Served` drives every request to its end without an event loop.
 """
@@ -15,82 +16,147 @@ import os
 import shutil
 import stat
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from minixfs.daemon.detect import server_for
 from minixfs.fs.disk.volume import Settings
-from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fs.mfs.server import MfsServer
 from minixfs.fs.protocol import SUPER_USER, DirEntry, Mounted, Node
 from minixfs.fsck.mfs.check import check
+from minixfs.fsck.report import REPAIR
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.runtime import run
 from minixfs.mkfs.mfs import Options, choose_variant, make
 from minixfs.vm.pagecache import PageCache
 from minixfs.vm.pool import PagePool
-from tests.support.peers import fsck_minix
+from tests.support import peers
 
 DEV = 0x301
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+"""Where files of short life are."""
 POOL_PAGES = 2048
 START = 1_000_000_000
 """Where the clock of a served volume begins (seconds)."""
 
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(ABC):
     """One kind of volume. `size` in bytes; `direct`: the disk says that the host caches it."""
 
     name: str
     size: int = 3 << 20
-    options: Options = field(default_factory=Options)
     direct: bool = False
     sector_size: int = 1
+
+    @abstractmethod
+    def make(self, disk: RamDisk) -> None:
+        """Put an empty volume of 256 inodes on the disk."""
 
     @property
     def for_fsck_minix(self) -> bool:
         """Whether util-linux's checker understands it."""
+        return False
+
+
+@dataclass(frozen=True)
+class MfsKind(Kind):
+    options: Options = field(default_factory=Options)
+
+    def make(self, disk: RamDisk) -> None:
+        run(make(disk, self.options))
+
+    @property
+    def for_fsck_minix(self) -> bool:
         options = self.options
         hybrid = options.variant.name == "hybrid"
         return (options.block_size or 1024) == 1024 and not (options.zone_shift or options.big_endian or hybrid)
 
 
-def _kind(name: str, version: int = 3, name_max: int | None = None, **settings: Any) -> Kind:
+@dataclass(frozen=True)
+class Ext2Kind(Kind):
+    """`options` are those of mke2fs. There is no lost+found, and no reserve."""
+
+    options: tuple[str, ...] = ()
+
+    def make(self, disk: RamDisk) -> None:
+        run(disk.write(0, [_mke2fs(self.options, disk.size)]))
+
+
+@cache
+def _mke2fs(options: tuple[str, ...], size: int) -> bytes:
+    """The image that mke2fs makes, a little in the past."""
+    peers.require("mke2fs", "debugfs")
+    with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
+        common = ["-m", "0", "-N", "256", "-U", "8c9a2f10-5a0e-4c6b-9d53-3a61f0a7c2e4"]
+        peers.mke2fs(Path(file.name), size, options=[*common, *options], now=START)
+        peers.debugfs(Path(file.name), "rmdir lost+found", now=START)
+        return Path(file.name).read_bytes()
+
+
+def _mfs(name: str, version: int = 3, name_max: int | None = None, **settings: Any) -> MfsKind:
     size, direct = settings.pop("size", 3 << 20), settings.pop("direct", False)
     sector_size = settings.pop("sector_size", 1)
     variant = choose_variant(version, name_max, settings.pop("hybrid", False))
     options = Options(variant, mtime=START, **{"inodes": 256, **settings})
-    return Kind(name, size, options, direct, sector_size)
+    return MfsKind(name, size, direct, sector_size, options)
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        _kind("V1", 1, 14),
-        _kind("V1-direct", 1, 14, direct=True),
-        _kind("V1L-big", 1, 30, big_endian=True),
-        _kind("V2", 2, 14),
-        _kind("V2L-direct", 2, 30, direct=True),
-        _kind("V2-big", 2, 14, big_endian=True),
-        _kind("hybrid", 2, hybrid=True),
-        _kind("hybrid-big", 2, hybrid=True, big_endian=True),
-        _kind("V3-1K", block_size=1024),
-        _kind("V3-1K-direct", block_size=1024, direct=True),
-        _kind("V3-1K-sectors", block_size=1024, sector_size=512),
-        _kind("V3-1K-zones-of-8", block_size=1024, zone_shift=3),
-        _kind("V3-1536", block_size=1536),
-        _kind("V3-2K-zones-of-2-direct", block_size=2048, zone_shift=1, direct=True),
-        _kind("V3-4K", block_size=4096),
-        _kind("V3-4K-direct", block_size=4096, direct=True),
-        _kind("V3-4K-zones-of-4", block_size=4096, zone_shift=2, size=6 << 20),
-        _kind("V3-8K", block_size=8192),
-        _kind("V3-32K", block_size=32768, size=6 << 20),
-        _kind("V3-65024", block_size=65024, size=8 << 20),
+        _mfs("V1", 1, 14),
+        _mfs("V1-direct", 1, 14, direct=True),
+        _mfs("V1L-big", 1, 30, big_endian=True),
+        _mfs("V2", 2, 14),
+        _mfs("V2L-direct", 2, 30, direct=True),
+        _mfs("V2-big", 2, 14, big_endian=True),
+        _mfs("hybrid", 2, hybrid=True),
+        _mfs("hybrid-big", 2, hybrid=True, big_endian=True),
+        _mfs("V3-1K", block_size=1024),
+        _mfs("V3-1K-direct", block_size=1024, direct=True),
+        _mfs("V3-1K-sectors", block_size=1024, sector_size=512),
+        _mfs("V3-1K-zones-of-8", block_size=1024, zone_shift=3),
+        _mfs("V3-1536", block_size=1536),
+        _mfs("V3-2K-zones-of-2-direct", block_size=2048, zone_shift=1, direct=True),
+        _mfs("V3-4K", block_size=4096),
+        _mfs("V3-4K-direct", block_size=4096, direct=True),
+        _mfs("V3-4K-zones-of-4", block_size=4096, zone_shift=2, size=6 << 20),
+        _mfs("V3-8K", block_size=8192),
+        _mfs("V3-32K", block_size=32768, size=6 << 20),
+        _mfs("V3-65024", block_size=65024, size=8 << 20),
     )
 }
+"""Volumes of MINIX."""
+
+
+def _ext2(name: str, options: str, **settings: Any) -> Ext2Kind:
+    return Ext2Kind(name, options=tuple(options.split()), **settings)
+
+
+EXT2_KINDS = {
+    kind.name: kind
+    for kind in (
+        _ext2("ext2-1K", "-b 1024 -I 128"),
+        _ext2("ext2-1K-direct", "-b 1024 -I 256", direct=True),
+        _ext2("ext2-1K-groups", "-b 1024 -I 256 -g 256 -O ^resize_inode,^meta_bg"),
+        _ext2("ext2-1K-revision-0", "-r 0 -b 1024"),
+        _ext2("ext2-1K-sectors", "-b 1024 -I 128 -O ^filetype,^dir_index", sector_size=512),
+        _ext2("ext2-2K", "-b 2048 -I 512"),
+        _ext2("ext2-4K", "-b 4096 -I 256"),
+        _ext2("ext2-4K-direct", "-b 4096 -I 128", direct=True),
+        _ext2("ext2-64K", "-b 65536 -I 256", size=8 << 20),
+        _ext2("ext3", "-b 1024 -I 256 -j -J size=1", size=4 << 20),
+    )
+}
+"""Volumes of ext2 that differ in what matters to a file server."""
+DISKS: dict[str, Kind] = {**KINDS, **EXT2_KINDS}
 
 
 def fresh(kind: Kind, **settings: Any) -> RamDisk:
@@ -98,7 +164,7 @@ def fresh(kind: Kind, **settings: Any) -> RamDisk:
     size = settings.pop("size", kind.size)
     disk = RamDisk(size, kind.sector_size)
     disk.host_cached = kind.direct
-    run(make(disk, kind.options))
+    kind.make(disk)
     return disk
 
 
@@ -146,7 +212,7 @@ class Served:
         return lambda *arguments, **named: run(request(*arguments, **named))
 
     def _mount(self) -> Mounted:
-        self.server = MfsServer(self.device, DEV, self.pages, self.settings, self.clock)
+        self.server = run(server_for(self.device))(self.device, DEV, self.pages, self.settings, self.clock)
         mounted = run(self.server.readsuper(read_only=self.read_only, is_root=self.is_root))
         if self._capacity is not None:
             self.server.volume.cache.resize(self._capacity)
@@ -182,11 +248,16 @@ class Served:
     def cache(self) -> Any:
         return self.server.volume.cache
 
+    @property
+    def root(self) -> int:
+        """The inode number of the root."""
+        return self.server.root_inode
+
     # ---- shorthand --------------------------------------------------------------------------------------------------
 
     def find(self, path: bytes, *, follow: bool = False) -> Node:
         """The node behind a path from the root; it carries a reference."""
-        node = self.lookup(ROOT_INODE, ROOT_INODE, path, SUPER_USER, follow=follow)
+        node = self.lookup(self.root, self.root, path, SUPER_USER, follow=follow)
         assert isinstance(node, Node), node
         return node
 
@@ -250,12 +321,37 @@ class Served:
 
 
 def verify(disk: RamDisk, *, peer: bool = False) -> None:
-    """Assert that our checker, and with `peer` util-linux's, finds nothing wrong."""
+    """Assert that checkers find nothing wrong: ours and, on ext2 or with `peer`, others'."""
+    if run(server_for(disk)) is not MfsServer:
+        assert_clean(disk, peers.e2fsck)
+        return
     report = run(check(copy(disk)))
     assert not report.findings, [finding.message for finding in report.findings]
     if peer and shutil.which("fsck.minix", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
-        with tempfile.NamedTemporaryFile() as file:
+        assert_clean(disk, peers.fsck_minix)
+
+
+def repair(disk: RamDisk) -> RamDisk:
+    """A disk with what a checker makes of the volume: ours, or e2fsck; then nothing is wrong with it."""
+    if run(server_for(disk)) is not MfsServer:
+        with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
             file.write(disk.snapshot())
             file.flush()
-            verdict = fsck_minix(Path(file.name))
-        assert verdict.clean, verdict.output
+            peers.repair_ext2(Path(file.name))
+            repaired = RamDisk(Path(file.name).read_bytes(), disk.sector_size)
+    else:
+        repaired = copy(disk)
+        report = run(check(repaired, REPAIR))
+        assert not report.left, [finding.message for finding in report.findings]
+    repaired.host_cached = disk.host_cached
+    verify(repaired)
+    return repaired
+
+
+def assert_clean(disk: RamDisk, checker: Callable[[Path], peers.Verdict]) -> None:
+    """Assert that somebody's checker finds nothing wrong."""
+    with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
+        file.write(disk.snapshot())
+        file.flush()
+        verdict = checker(Path(file.name))
+    assert verdict.clean, verdict.output

@@ -47,9 +47,9 @@ class Groups:
     @classmethod
     async def read(cls, device: BlockDevice, superblock: Superblock, first_block: int) -> Groups:
         """From the table that begins at `first_block`. Raises BadSuperblock for one that cannot be, DeviceError."""
-        data = bytearray(superblock.groups * _STRUCT.size)
+        data = bytearray(superblock.descriptor_blocks * superblock.block_size)
         await device.read(first_block * superblock.block_size, [data])
-        groups = [Group(*fields) for fields in _STRUCT.iter_unpack(data)]
+        groups = [Group(*fields) for fields in _STRUCT.iter_unpack(data[: superblock.groups * _STRUCT.size])]
         for number, group in enumerate(groups):
             _check(superblock, number, group)
         return cls(superblock, groups, first_block)

@@ -193,12 +193,11 @@ class Superblock:
 
     @property
     def max_file_size(self) -> int:
-        """Bytes that block pointers can map, and whose sectors the 32-bit count can tell."""
+        """Bytes that block pointers can map, if the 32-bit count of sectors can tell them and their indirect blocks."""
         per_block = self.block_size // 4
         mapped = layout.DIRECT_BLOCKS + per_block + per_block**2 + per_block**3
-        indirect = 1 + (1 + per_block) + (1 + per_block + per_block**2)
-        countable = ((1 << 32) - 1) // (self.block_size // layout.SECTOR) - indirect
-        return min(mapped, countable) * self.block_size
+        countable = ((1 << 32) - 1) // (self.block_size // layout.SECTOR)
+        return min(mapped, countable - _indirect_blocks(min(mapped, countable), per_block)) * self.block_size
 
     # ---- state -----------------------------------------------------------------------------------------------------
 
@@ -285,6 +284,16 @@ class Superblock:
 def _demand(condition: bool, message: str) -> None:
     if not condition:
         raise BadSuperblock(f"bad superblock: {message}; try a copy of it: -o sb=, or e2fsck -b")
+
+
+def _indirect_blocks(mapped: int, per_block: int) -> int:
+    """How many a file of so many blocks has, with `per_block` pointers in each."""
+    count, rest = 0, mapped - layout.DIRECT_BLOCKS
+    for level in range(1, layout.LEVELS + 1):
+        span = min(rest, per_block**level)
+        count += sum(-(-span // per_block**step) for step in range(1, level + 1))
+        rest -= span
+    return count
 
 
 def _is_power(number: int, base: int) -> bool:
