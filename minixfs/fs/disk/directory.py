@@ -157,8 +157,8 @@ class Directories(ABC, Generic[I]):
             return buf.block
 
     @abstractmethod
-    async def block_for_new(self, directory: Inode) -> int | None:
-        """The disk block that the next new entry will go to; None if that is not known, or the directory must grow."""
+    async def block_for_new(self, directory: Inode, name: bytes) -> int | None:
+        """The disk block that a new name will go to; None if the directory must grow for it."""
 
     def drop_index(self, number: int) -> None:
         """Forget what is known of a directory that is going away."""

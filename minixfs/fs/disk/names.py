@@ -298,7 +298,7 @@ class Names:
                 await self._unsettled.remove(target)
             elif target is not None and new is not None:
                 await self._unsettled.unlink(target, new_parent, new.buf.block)
-            new_block = await directories.block_for_new(new_parent) if new is None else new.buf.block
+            new_block = await directories.block_for_new(new_parent, new_name) if new is None else new.buf.block
             await self._unsettled.move(new_block, old.buf.block)
             if new is None:
                 new = held.enter_context(await directories.enter(new_parent, new_name, inode))

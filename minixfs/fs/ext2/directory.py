@@ -68,8 +68,13 @@ class Ext2Directories(Directories[RoomIndex]):
             position = (number + 1) * self._size
         return found
 
-    async def block_for_new(self, directory: Inode) -> int | None:
-        return None  # it depends on the length of the name
+    async def block_for_new(self, directory: Inode, name: bytes) -> int | None:
+        index = await self._index(directory)
+        number = await self._with_room(directory, index, needed(len(self.clip(name))))
+        if number == len(index.gaps):
+            return None
+        with await self._block(directory, number) as buf:
+            return buf.block
 
     def _block_of(self, position: int) -> int:
         return position // self._size

@@ -54,7 +54,7 @@ class MfsDirectories(Directories[SlotIndex]):
                             break
         return found
 
-    async def block_for_new(self, directory: Inode) -> int | None:
+    async def block_for_new(self, directory: Inode, name: bytes) -> int | None:
         index = await self._index(directory)
         slot = index.free[0] if index.free else index.end
         if slot % self._per_block == 0 and slot == index.end:
