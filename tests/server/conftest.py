@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.volumes import KINDS, Kind
+from tests.support.volumes import DISKS, KINDS, Kind, MfsKind
 
-FEW = ("V1", "V3-1K-direct", "V3-1K-zones-of-8", "V3-4K", "V2-big")
+FEW = ("V1", "V3-1K-direct", "V3-1K-zones-of-8", "V3-4K", "V2-big", "ext2-1K-groups", "ext2-4K-direct")
+
+
+@pytest.fixture(params=DISKS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Every kind of volume."""
+    return DISKS[request.param]
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """Every kind of volume."""
+def mfs_kind(request: pytest.FixtureRequest) -> MfsKind:
+    """Every kind of MINIX volume."""
     return KINDS[request.param]
 
 
 @pytest.fixture(params=FEW)
 def some_kind(request: pytest.FixtureRequest) -> Kind:
     """A few kinds that differ much."""
-    return KINDS[request.param]
+    return DISKS[request.param]

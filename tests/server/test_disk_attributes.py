@@ -10,7 +10,7 @@ from minixfs.errors import FileTooBig, MinixFsError
 from minixfs.fs.disk.volume import Settings
 from minixfs.fs.protocol import TimeUpdate
 from minixfs.hw.blockdev.recorder import Recorder
-from tests.support.volumes import KINDS, START, Kind, Served, fresh
+from tests.support.volumes import DISKS, KINDS, START, Kind, Served, fresh
 
 NS = 10**9
 DAY = 86400
@@ -30,8 +30,9 @@ def act(fs: Served, now: int, path: bytes, request: Callable[[int], object]) -> 
         request(ino)
 
 
-def test_who_is_stamped_by_what() -> None:
-    fs = Served(fresh(KINDS["V3-1K"]), Settings(atime="strictatime"))
+@pytest.mark.parametrize("kind", ["V3-1K", "ext2-1K-direct"])
+def test_who_is_stamped_by_what(kind: str) -> None:
+    fs = Served(fresh(DISKS[kind]), Settings(atime="strictatime"))
     fs.clock.now = START + 10
     fs.make_directory(b"d")
     fs.make_file(b"d/f", b"")
@@ -51,7 +52,7 @@ def test_who_is_stamped_by_what() -> None:
     assert stamps(fs, b"d/f") == (22, 25, 25)
     act(fs, 26, b"d/f", lambda ino: fs.free_range(ino, 0, 1024))
     assert stamps(fs, b"d/f") == (22, 26, 26)
-    act(fs, 27, b"d/f", lambda ino: fs.link(ino, 1, b"g"))
+    act(fs, 27, b"d/f", lambda ino: fs.link(ino, fs.root, b"g"))
     assert stamps(fs, b"d/f") == (22, 26, 27)
     assert stamps(fs, b"")[1:] == (27, 27)
     act(fs, 28, b"", lambda ino: fs.unlink(ino, b"g"))
@@ -60,14 +61,14 @@ def test_who_is_stamped_by_what() -> None:
     act(fs, 29, b"d", lambda ino: fs.getdents(ino, 0, 10))
     assert stamps(fs, b"d") == (29, 10, 10)
     fs.make_directory(b"d/sub")
-    act(fs, 30, b"d", lambda ino: fs.rename(ino, b"f", 1, b"f"))
+    act(fs, 30, b"d", lambda ino: fs.rename(ino, b"f", fs.root, b"f"))
     assert stamps(fs, b"f") == (22, 26, 28), "a moved file is not stamped"
     assert stamps(fs, b"d")[1:] == stamps(fs, b"")[1:] == (30, 30)
-    act(fs, 31, b"d", lambda ino: fs.rename(ino, b"sub", 1, b"sub"))
+    act(fs, 31, b"d", lambda ino: fs.rename(ino, b"sub", fs.root, b"sub"))
     assert stamps(fs, b"sub")[1:] == (31, 31), "its '..' was rewritten"
     act(fs, 32, b"", lambda ino: fs.rmdir(ino, b"sub"))
     assert stamps(fs, b"")[1:] == (32, 32)
-    fs.symlink(1, b"l", b"f", 0, 0)
+    fs.symlink(fs.root, b"l", b"f", 0, 0)
     act(fs, 40, b"l", fs.readlink)
     act(fs, 41, b"f", lambda ino: fs.peek(ino, 0, 100))
     assert stamps(fs, b"l") == (32, 32, 32)
@@ -77,18 +78,19 @@ def test_who_is_stamped_by_what() -> None:
     assert {path: stamps(fs, path) for path in expected} == expected
 
 
-def test_a_failed_changestamps_nothing() -> None:
-    fs = Served(fresh(KINDS["V3-1K"]))
+@pytest.mark.parametrize("kind", ["V3-1K", "ext2-1K-direct"])
+def test_a_failed_change_stamps_nothing(kind: str) -> None:
+    fs = Served(fresh(DISKS[kind]))
     fs.make_file(b"f", b"x")
     before = stamps(fs, b"f"), stamps(fs, b"")
     fs.clock.now += 50
     with fs.at(b"f") as ino:
         for request in (
-            lambda: fs.mkdir(1, b"f", 0o755, 0, 0),
-            lambda: fs.link(ino, 1, b"f"),
-            lambda: fs.write(ino, 1 << 40, b"x"),
-            lambda: fs.truncate(ino, 1 << 40),
-            lambda: fs.chown(ino, 1 << 20, 0),
+            lambda: fs.mkdir(fs.root, b"f", 0o755, 0, 0),
+            lambda: fs.link(ino, fs.root, b"f"),
+            lambda: fs.write(ino, 1 << 50, b"x"),
+            lambda: fs.truncate(ino, 1 << 50),
+            lambda: fs.chown(ino, 1 << 32, 0),
         ):
             with pytest.raises(MinixFsError):
                 request()
@@ -159,7 +161,7 @@ def test_chmod_replaces_twelve_bits(some_kind: Kind) -> None:
     with fs.at(b"f") as ino:
         assert fs.chmod(ino, 0o7123) == 0o107123
         assert fs.chmod(ino, 0o177777) == 0o107777
-    assert fs.chmod(1, 0o1700) == 0o041700
+    assert fs.chmod(fs.root, 0o1700) == 0o041700
     fs.remount()
     assert fs.find(b"f").mode == 0o107777
 
@@ -194,12 +196,12 @@ def test_a_write_that_fails_leaves_the_set_id_bits() -> None:
     fs.make_file(b"f", mode=0o4755)
     with fs.at(b"f") as ino:
         with pytest.raises(FileTooBig):
-            fs.write(ino, 1 << 40, b"x")
+            fs.write(ino, 1 << 50, b"x")
         assert fs.stat(ino).mode & 0o7777 == 0o4755
 
 
-def test_a_directory_keeps_its_set_gid_bit_when_it_is_given_away() -> None:
-    fs = Served(fresh(KINDS["V3-1K"]))
-    fs.mkdir(1, b"d", 0o2755, 0, 0)
+def test_a_directory_keeps_its_set_gid_bit_when_it_is_given_away(some_kind: Kind) -> None:
+    fs = Served(fresh(some_kind))
+    fs.mkdir(fs.root, b"d", 0o2755, 0, 0)
     with fs.at(b"d") as ino:
         assert fs.chown(ino, 5, 6) == 0o042755

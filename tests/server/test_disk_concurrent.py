@@ -201,7 +201,7 @@ REQUESTS: dict[str, Request] = {
     "read": lambda fs, at: fs.server.read(at[b"d/0"], 0, SIZE),
     "peek": lambda fs, at: fs.server.peek(at[b"d/0"], 0, SIZE),
     "bread": lambda fs, at: fs.server.bread(5000, 9000),
-    "lookup": lambda fs, at: _keep(fs, fs.server.lookup(1, 1, b"d/5", SUPER_USER, follow=True)),
+    "lookup": lambda fs, at: _keep(fs, fs.server.lookup(fs.root, 1, b"d/5", SUPER_USER, follow=True)),
     "lookup_entry": lambda fs, at: _keep(fs, fs.server.lookup_entry(at[b"d"], b"6")),
     "getnodes": lambda fs, at: _keep_all(fs, at[b"d"]),
     "stat": lambda fs, at: fs.server.stat(at[b"d/1"]),
@@ -212,11 +212,11 @@ REQUESTS: dict[str, Request] = {
     "create": lambda fs, at: _keep(fs, fs.server.create(at[b"d"], b"new", 0o644, 0, 0)),
     "mkdir": lambda fs, at: fs.server.mkdir(at[b"d"], b"new", 0o755, 0, 0),
     "symlink": lambda fs, at: fs.server.symlink(at[b"d"], b"new", b"text", 0, 0),
-    "link": lambda fs, at: fs.server.link(at[b"d/0"], 1, b"new"),
+    "link": lambda fs, at: fs.server.link(at[b"d/0"], fs.root, b"new"),
     "unlink": lambda fs, at: fs.server.unlink(at[b"d"], b"2"),
-    "rename": lambda fs, at: fs.server.rename(at[b"d"], b"2", 1, b"new"),
+    "rename": lambda fs, at: fs.server.rename(at[b"d"], b"2", fs.root, b"new"),
     "rename over": lambda fs, at: fs.server.rename(at[b"d"], b"2", at[b"d"], b"3"),
-    "exchange": lambda fs, at: fs.server.exchange(at[b"d"], b"2", 1, b"other"),
+    "exchange": lambda fs, at: fs.server.exchange(at[b"d"], b"2", fs.root, b"other"),
     "sync": lambda fs, at: fs.server.sync(),
 }
 
@@ -350,8 +350,8 @@ async def test_many_tasks_at_once(kind: str, capacity: int, rng: random.Random) 
                     scope.cancel()
                     await fs.server.read(ino, 0, SIZE)
                 else:
-                    node = await fs.server.create(1, b"%d-%d" % (index, step), 0o600, 0, 0)
-                    await fs.server.unlink(1, b"%d-%d" % (index, step))
+                    node = await fs.server.create(fs.root, b"%d-%d" % (index, step), 0o600, 0, 0)
+                    await fs.server.unlink(fs.root, b"%d-%d" % (index, step))
                     await fs.server.putnode(node.ino, 1)
             if scope.cancelled_caught:
                 await trio.lowlevel.checkpoint()

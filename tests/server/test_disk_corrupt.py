@@ -28,7 +28,7 @@ def populated(name: str = "V3-1K") -> RamDisk:
     fs.make_directory(b"d/e")
     fs.make_file(b"d/e/f", b"deep")
     fs.make_file(b"f", bytes(range(256)) * 1300)
-    fs.symlink(1, b"l", b"d/e", 0, 0)
+    fs.symlink(fs.root, b"l", b"d/e", 0, 0)
     fs.unmount()
     return disk
 
@@ -81,7 +81,7 @@ def test_a_defect_is_an_error_of_one_file(fault: str) -> None:
     assert fs.server.read_only
     assert fs.contents(b"before") == b"the defect was met"
     with pytest.raises(ReadOnly):
-        fs.mkdir(1, b"x", 0o755, 0, 0)
+        fs.mkdir(fs.root, b"x", 0o755, 0, 0)
     fs.unmount()
     image = fs.device.snapshot()
     assert b"the defect was met" in image, "what was done before is still written"
@@ -119,7 +119,7 @@ def test_a_name_of_an_inode_that_is_not_there() -> None:
     with pytest.raises(Corrupt, match="inode number out of range"):
         fs.find(b"f")
     assert fs.contents(b"d/e/f") == b"deep"
-    assert fs.getnodes(fs.getdents(1, 0, 10)).count(None) == 1
+    assert fs.getnodes(fs.getdents(fs.root, 0, 10)).count(None) == 1
 
 
 @pytest.mark.logs(CORRUPT, NOW_READ_ONLY)
@@ -128,11 +128,11 @@ def test_what_a_second_name_leads_to_is_not_freed() -> None:
     disk = populated()
     fs = Served(disk)
     with fs.at(b"f") as ino:
-        fs.link(ino, 1, b"g")
+        fs.link(ino, fs.root, b"g")
         number = ino
     fs.unmount()
     fs = Served(patch(disk, number, LINKS, b"\1\0"))
-    fs.unlink(1, b"f")
+    fs.unlink(fs.root, b"f")
     fs.sync()
     with pytest.raises(Corrupt):
         fs.find(b"g")
@@ -145,9 +145,9 @@ def test_link_counts_of_directories_that_are_too_low() -> None:
     fs = Served(patch(patch(disk, 1, LINKS, b"\1\0"), numbers(disk)[b"d"], LINKS, b"\1\0"))
     with fs.at(b"d/e") as e, fs.at(b"d") as d:
         fs.unlink(e, b"f")
-        fs.rename(d, b"e", 1, b"e")
-        fs.rmdir(1, b"e")
-        fs.rmdir(1, b"d")
+        fs.rename(d, b"e", fs.root, b"e")
+        fs.rmdir(fs.root, b"e")
+        fs.rmdir(fs.root, b"d")
         assert fs.names() == [b"f", b"l"]
     fs.sync()
     fs.unmount()
@@ -161,7 +161,7 @@ def test_a_file_that_has_a_zone_twice_is_freed_once() -> None:
     superblock = Superblock.parse(image[1024:2048])
     at = superblock.inode_table_block * 1024 + (number - 1) * 64 + ZONES
     fs = Served(patch(disk, number, ZONES + 4, image[at : at + 4]))
-    fs.unlink(1, b"f")
+    fs.unlink(fs.root, b"f")
     fs.sync()
     assert not fs.server.volume.zone_map.pending
     fs.sync()
@@ -185,7 +185,7 @@ def test_indirect_blocks_that_lead_in_circles_end(slot: int) -> None:
             lambda: fs.stat(ino),
             lambda: fs.read(ino, 0, 400_000),
             lambda: fs.truncate(ino, 10),
-            lambda: fs.unlink(1, b"f"),
+            lambda: fs.unlink(fs.root, b"f"),
         ):
             try:
                 outcomes.append(request())
@@ -209,7 +209,7 @@ def test_directories_that_form_a_loop() -> None:
     with run(directories.entry(inodes.open(d.ino), b"..")) as up:
         directories.replace(up, inodes.open(e.ino))
     with pytest.raises(Corrupt, match="directories form a loop"):
-        fs.rename(1, b"x", e.ino, b"x")
+        fs.rename(fs.root, b"x", e.ino, b"x")
     for node in (d, e):
         fs.putnode(node.ino, 1)
     fs.check()
@@ -258,13 +258,13 @@ def touch_everything(fs: Served) -> int:
         assert fs.cache.statistics.in_use == 0
 
     attempt(lambda: look(b"", 0))
-    attempt(lambda: fs.getnodes(fs.getdents(1, 0, 100)))
+    attempt(lambda: fs.getnodes(fs.getdents(fs.root, 0, 100)))
     attempt(lambda: fs.make_file(b"new", b"x" * 9000))
     attempt(lambda: fs.make_directory(b"d/n"))
-    attempt(lambda: fs.unlink(1, b"f"))
-    attempt(lambda: fs.rename(1, b"d", 1, b"moved"))
-    attempt(lambda: fs.exchange(1, b"l", 1, b"moved"))
-    attempt(lambda: fs.rmdir(1, b"l"))
+    attempt(lambda: fs.unlink(fs.root, b"f"))
+    attempt(lambda: fs.rename(fs.root, b"d", fs.root, b"moved"))
+    attempt(lambda: fs.exchange(fs.root, b"l", fs.root, b"moved"))
+    attempt(lambda: fs.rmdir(fs.root, b"l"))
     attempt(fs.statvfs)
     attempt(fs.sync)
     return refused

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.volumes import KINDS, Served, fresh, verify
+from tests.support.volumes import DISKS, Served, fresh, verify
 
 
 @pytest.mark.timeout(20)
-def test_a_name_moves_over_one_that_was_just_linked_elsewhere() -> None:
+@pytest.mark.parametrize("kind", ["V3-4K", "ext2-4K"])
+def test_a_name_moves_over_one_that_was_just_linked_elsewhere(kind: str) -> None:
     """The link's block comes first, then the target's: by the commit between them, for the move wants the reverse."""
-    disk = fresh(KINDS["V3-4K"])
+    disk = fresh(DISKS[kind])
     fs = Served(disk)
     fs.make_directory(b"b")
     fs.make_file(b"a", b"linked")

@@ -54,7 +54,7 @@ def test_what_is_written_is_there_after_a_remount(kind: Kind) -> None:
     fs = Served(disk)
     fs.make_directory(b"d")
     fs.make_file(b"d/f", bytes(range(256)) * 300)
-    fs.symlink(1, b"l", b"d/f", 0, 0)
+    fs.symlink(fs.root, b"l", b"d/f", 0, 0)
     before = fs.tree()
     assert len(before) == 3
     fs.remount()
@@ -123,7 +123,7 @@ def test_an_unclean_v3_volume_is_mounted_read_only(name: str) -> None:
     assert fs.mounted.read_only
     assert "not cleanly unmounted, so it is mounted read-only" in fs.mounted.warnings[0]
     with pytest.raises(ReadOnly):
-        fs.mkdir(1, b"a", 0o755, 0, 0)
+        fs.mkdir(fs.root, b"a", 0o755, 0, 0)
     fs.unmount()
     fs = Served(disk, Settings(force=True))
     assert not fs.mounted.read_only
@@ -151,7 +151,7 @@ def test_a_read_only_mount_changes_no_byte(kind: Kind) -> None:
     fs = Served(disk)
     fs.make_file(b"file", bytes(5000))
     fs.make_directory(b"dir")
-    fs.symlink(1, b"link", b"file", 0, 0)
+    fs.symlink(fs.root, b"link", b"file", 0, 0)
     fs.unmount()
     before = hashlib.sha256(disk.snapshot()).digest()
     fs = Served(disk, Settings(atime="strictatime"), read_only=True)
@@ -159,15 +159,15 @@ def test_a_read_only_mount_changes_no_byte(kind: Kind) -> None:
     fs.clock.now += 100_000
     with fs.at(b"file") as ino, fs.at(b"dir") as directory:
         for request in (
-            lambda: fs.create(1, b"n", 0o644, 0, 0),
-            lambda: fs.mkdir(1, b"n", 0o755, 0, 0),
-            lambda: fs.mknod(1, b"n", stat.S_IFIFO, 0, 0, 0),
-            lambda: fs.symlink(1, b"n", b"t", 0, 0),
-            lambda: fs.link(ino, 1, b"n"),
-            lambda: fs.unlink(1, b"file"),
-            lambda: fs.rmdir(1, b"dir"),
-            lambda: fs.rename(1, b"file", directory, b"n"),
-            lambda: fs.exchange(1, b"file", 1, b"dir"),
+            lambda: fs.create(fs.root, b"n", 0o644, 0, 0),
+            lambda: fs.mkdir(fs.root, b"n", 0o755, 0, 0),
+            lambda: fs.mknod(fs.root, b"n", stat.S_IFIFO, 0, 0, 0),
+            lambda: fs.symlink(fs.root, b"n", b"t", 0, 0),
+            lambda: fs.link(ino, fs.root, b"n"),
+            lambda: fs.unlink(fs.root, b"file"),
+            lambda: fs.rmdir(fs.root, b"dir"),
+            lambda: fs.rename(fs.root, b"file", directory, b"n"),
+            lambda: fs.exchange(fs.root, b"file", fs.root, b"dir"),
             lambda: fs.write(ino, 0, b"x"),
             lambda: fs.truncate(ino, 0),
             lambda: fs.free_range(ino, 0, 100),
@@ -315,7 +315,7 @@ def test_statvfs_counts_what_the_bitmaps_say(kind: Kind) -> None:
     assert used.ffree == 254
     with fs.at(b"a") as ino:
         assert fs.stat(ino).blocks == 3 * superblock.zone_size // 512
-    fs.unlink(1, b"a")
+    fs.unlink(fs.root, b"a")
     assert fs.statvfs() == start, "at once, though the bits are cleared later"
     fs.sync()
     assert fs.statvfs() == start
@@ -334,7 +334,7 @@ def test_the_cache_has_the_size_that_the_heuristic_says() -> None:
     fs.sync()
     grown = fs.cache.capacity
     assert grown > small * 1.1
-    fs.unlink(1, b"big")
+    fs.unlink(fs.root, b"big")
     fs.sync()
     assert fs.cache.capacity < grown / 1.1
     fs.check()

@@ -109,7 +109,7 @@ class Ext2Codec(Codec):
             if self._has(raw, extra):
                 struct.pack_into("<L", raw, _EXTRA_OFFSET + _EXTRA[extra], _split(getattr(inode, name))[1])
         if regular and inode.size > _LARGE:
-            self._superblock.ro_compat |= layout.RO_COMPAT_LARGE_FILE
+            self._superblock.allow_large_files()
         data[offset : offset + self.size] = raw
 
     def fresh(self, number: int, mode: int, parent: Inode, now: int) -> Ext2Inode:

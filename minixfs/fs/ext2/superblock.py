@@ -199,6 +199,14 @@ class Superblock:
         countable = ((1 << 32) - 1) // (self.block_size // layout.SECTOR)
         return min(mapped, countable - _indirect_blocks(min(mapped, countable), per_block)) * self.block_size
 
+    def allow_large_files(self) -> None:
+        """Files may be as large as their sizes have bits: in the second revision, and with the feature that says so."""
+        if not self.revision:
+            self.revision = 1
+            self.stored_first_inode = layout.FIRST_INODE_REVISION_0
+            self.stored_inode_size = layout.INODE_SIZE_REVISION_0
+        self.ro_compat |= layout.RO_COMPAT_LARGE_FILE
+
     # ---- state -----------------------------------------------------------------------------------------------------
 
     @property
