@@ -10,14 +10,15 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from minixfs.daemon.detect import server_for
 from minixfs.errors import Exists, NotFound
-from minixfs.fs.mfs.server import MfsServer
 from minixfs.fs.protocol import SUPER_USER, Node
 from minixfs.hw.blockdev.ramdisk import RamDisk
+from minixfs.hw.runtime import run
 from minixfs.vm.pagecache import PageCache
 from minixfs.vm.pool import PagePool
 from tests.support.trio_runtime import Gated, TrioRuntime
-from tests.support.volumes import KINDS, Served, copy, fresh, verify
+from tests.support.volumes import DISKS, Served, copy, fresh, verify
 
 FILES = 8
 SIZE = 20_000
@@ -28,7 +29,7 @@ def content(index: int) -> bytes:
 
 
 def prepared(kind: str = "V3-1K") -> RamDisk:
-    disk = fresh(KINDS[kind])
+    disk = fresh(DISKS[kind])
     fs = Served(disk)
     fs.make_directory(b"d")
     for index in range(FILES):
@@ -44,7 +45,7 @@ class Concurrent:
         self.disk = disk
         self.device = Gated(disk)
         self.pages = PageCache(PagePool(600))
-        self.server = MfsServer(self.device, 1, self.pages)
+        self.server = run(server_for(disk))(self.device, 1, self.pages)
         self._capacity = capacity
 
     async def mount(self) -> None:
@@ -53,9 +54,13 @@ class Concurrent:
             self.server.volume.cache.resize(self._capacity)
 
     async def find(self, path: bytes) -> int:
-        node = await self.server.lookup(1, 1, path, SUPER_USER, follow=False)
+        node = await self.server.lookup(self.root, self.root, path, SUPER_USER, follow=False)
         assert isinstance(node, Node)
         return node.ino
+
+    @property
+    def root(self) -> int:
+        return self.server.root_inode
 
     async def forget_caches(self) -> None:
         await self.server.sync()
@@ -191,8 +196,8 @@ async def _keep(fs: Concurrent, node: Awaitable[object]) -> None:
 
 
 async def _keep_all(fs: Concurrent, directory: int) -> None:
-    entries = await fs.server.getdents(directory, 2, 100)
-    for found in await fs.server.getnodes(entries):
+    entries = await fs.server.getdents(directory, 0, 100)
+    for found in await fs.server.getnodes(entries[2:]):
         if found is not None:
             await fs.server.putnode(found[0].ino, 1)
 
@@ -201,7 +206,7 @@ REQUESTS: dict[str, Request] = {
     "read": lambda fs, at: fs.server.read(at[b"d/0"], 0, SIZE),
     "peek": lambda fs, at: fs.server.peek(at[b"d/0"], 0, SIZE),
     "bread": lambda fs, at: fs.server.bread(5000, 9000),
-    "lookup": lambda fs, at: _keep(fs, fs.server.lookup(fs.root, 1, b"d/5", SUPER_USER, follow=True)),
+    "lookup": lambda fs, at: _keep(fs, fs.server.lookup(fs.root, fs.root, b"d/5", SUPER_USER, follow=True)),
     "lookup_entry": lambda fs, at: _keep(fs, fs.server.lookup_entry(at[b"d"], b"6")),
     "getnodes": lambda fs, at: _keep_all(fs, at[b"d"]),
     "stat": lambda fs, at: fs.server.stat(at[b"d/1"]),
@@ -222,7 +227,7 @@ REQUESTS: dict[str, Request] = {
 
 
 @pytest.mark.trio
-@pytest.mark.parametrize("kind", ["V3-1K", "V3-1K-direct", "V3-4K"])
+@pytest.mark.parametrize("kind", ["V3-1K", "V3-1K-direct", "V3-4K", "ext2-1K-groups"])
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_a_request_cancelled_at_any_wait(name: str, kind: str) -> None:
     """After n steps of the device it is cancelled, for every n: nothing is lost, and it can be done again."""
@@ -312,7 +317,7 @@ class Lazy(Gated):
 
 
 @pytest.mark.trio
-@pytest.mark.parametrize("kind", ["V3-1K", "V3-1K-direct", "V3-4K", "V1"])
+@pytest.mark.parametrize("kind", ["V3-1K", "V3-1K-direct", "V3-4K", "V1", "ext2-1K-groups", "ext2-4K-direct"])
 @pytest.mark.parametrize("capacity", [10, 200])
 async def test_many_tasks_at_once(kind: str, capacity: int, rng: random.Random) -> None:
     """Each task works on a file of its own, with cancellations now and then; every read is right."""
@@ -320,7 +325,7 @@ async def test_many_tasks_at_once(kind: str, capacity: int, rng: random.Random) 
     fs = Concurrent(disk, capacity)
     fs.device = Lazy(disk)
     fs.device.runtime = TrioRuntime()
-    fs.server = MfsServer(fs.device, 1, fs.pages)
+    fs.server = run(server_for(disk))(fs.device, 1, fs.pages)
     await fs.mount()
     seeds = [rng.getrandbits(32) for _ in range(FILES)]
 
