@@ -12,17 +12,17 @@ import pytest
 
 from minixfs.errors import Corrupt, MinixFsError, ReadOnly
 from minixfs.fs.disk.volume import Settings
-from minixfs.fs.mfs.superblock import Superblock
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.runtime import run
-from tests.support.volumes import KINDS, Served, copy, fresh
+from tests.support.volumes import DISKS, KINDS, Served, copy, fresh, is_clean
 
 CORRUPT = r"corrupt image: .*; unmount and run minixfs fsck"
 NOW_READ_ONLY = "the mount is read-only from now on"
+FORMATS = ["V3-1K", "ext2-1K"]
 
 
 def populated(name: str = "V3-1K") -> RamDisk:
-    disk = fresh(KINDS[name])
+    disk = fresh(DISKS[name])
     fs = Served(disk)
     fs.make_directory(b"d")
     fs.make_directory(b"d/e")
@@ -42,41 +42,66 @@ def numbers(disk: RamDisk) -> dict[bytes, int]:
     return found
 
 
-def patch(disk: RamDisk, ino: int, offset: int, data: bytes) -> RamDisk:
-    """A copy whose inode has other bytes from `offset` on."""
+OFFSETS = {
+    "mfs": {"mode": 0, "links": 2, "size": 8, "zones": 24},
+    "ext2": {"mode": 0, "size": 4, "links": 26, "zones": 40},
+}
+"""Where fields are in a record of V3 and of ext2."""
+
+
+def place(disk: RamDisk, ino: int, field: str, slot: int = 0) -> int:
+    """The byte of the disk where a field of an inode begins; of the zone pointers that of number `slot`."""
+    server = Served(copy(disk), read_only=True).server
+    block, offset = server.inodes._codec.locate(ino)
+    at: int = block * server.volume.block_size + offset + OFFSETS[server.kind][field] + 4 * slot
+    return at
+
+
+def patch(disk: RamDisk, ino: int, field: str, data: bytes, slot: int = 0) -> RamDisk:
+    """A copy whose inode has other bytes in a field."""
+    return changed(disk, place(disk, ino, field, slot), data)
+
+
+def changed(disk: RamDisk, offset: int, data: bytes) -> RamDisk:
     image = bytearray(disk.snapshot())
-    superblock = Superblock.parse(bytes(image[1024:2048]))
-    at = superblock.inode_table_block * superblock.block_size + (ino - 1) * superblock.variant.inode.size + offset
-    image[at : at + len(data)] = data
+    image[offset : offset + len(data)] = data
     return RamDisk(image)
 
 
-MODE, LINKS, SIZE, ZONES = 0, 2, 8, 24
+def names(disk: RamDisk) -> list[tuple[int, int, bytes]]:
+    """The entries of the root of a volume of 1K blocks: byte on the disk where each begins, inode, name."""
+    server = Served(copy(disk), read_only=True).server
+    block = run(server._zones.zone_at(server.inodes.open(server.root_inode), 0))
+    entries = run(server.getdents(server.root_inode, 0, 100))
+    starts = [0, *(entry.next for entry in entries)]
+    step = 1 if server.kind == "ext2" else server._directories._entry.size
+    return [(block * 1024 + at * step, entry.ino, entry.name) for at, entry in zip(starts, entries, strict=False)]
 
-FAULTS: dict[str, tuple[bytes, int, bytes, Callable[[Served, Any], object]]] = {
-    "free inode": (b"f", MODE, b"\0\0", lambda fs, ino: fs.find(b"f")),
-    "unknown type": (b"f", MODE, b"\xff\x51", lambda fs, ino: fs.find(b"f")),
-    "no links": (b"f", LINKS, b"\0\0", lambda fs, ino: fs.find(b"f")),
-    "zone in the metadata": (b"f", ZONES, struct.pack("<L", 3), lambda fs, ino: fs.contents(b"f")),
-    "zone past the end": (b"f", ZONES, struct.pack("<L", 1 << 30), lambda fs, ino: fs.contents(b"f")),
-    "indirect past the end": (b"f", ZONES + 28, struct.pack("<L", 1 << 30), lambda fs, ino: fs.contents(b"f")),
-    "hole in a directory": (b"d", ZONES, bytes(4), lambda fs, ino: fs.names(b"d")),
-    "symlink too long": (b"l", SIZE, struct.pack("<L", 99999), lambda fs, ino: fs.find(b"l/x")),
-    "symlink without text": (b"l", SIZE, bytes(4), lambda fs, ino: fs.find(b"l/x")),
+
+FAULTS: dict[str, tuple[bytes, str, bytes, Callable[[Served], object]]] = {
+    "free inode": (b"f", "mode", b"\0\0", lambda fs: fs.find(b"f")),
+    "unknown type": (b"f", "mode", b"\xff\x51", lambda fs: fs.find(b"f")),
+    "no links": (b"f", "links", b"\0\0", lambda fs: fs.find(b"f")),
+    "zone in the metadata": (b"f", "zones", struct.pack("<L", 3), lambda fs: fs.contents(b"f")),
+    "zone past the end": (b"f", "zones", struct.pack("<L", 1 << 30), lambda fs: fs.contents(b"f")),
+    "hole in a directory": (b"d", "zones", bytes(4), lambda fs: fs.names(b"d")),
+    "symlink too long": (b"l", "size", struct.pack("<L", 99999), lambda fs: fs.find(b"l/x")),
+    "symlink without text": (b"l", "size", bytes(4), lambda fs: fs.find(b"l/x")),
 }
 
 
 @pytest.mark.logs(CORRUPT, NOW_READ_ONLY)
+@pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_defect_is_an_error_of_one_file(fault: str) -> None:
+def test_a_defect_is_an_error_of_one_file(fault: str, kind: str) -> None:
     """EUCLEAN, logged once, and the mount turns read-only; the rest is still served."""
-    path, offset, data, request = FAULTS[fault]
-    disk = populated()
-    fs = Served(patch(disk, numbers(disk)[path], offset, data))
+    path, field, data, request = FAULTS[fault]
+    disk = populated(kind)
+    fs = Served(patch(disk, numbers(disk)[path], field, data), Settings(errors="remount-ro"))
     fs.make_file(b"before", b"the defect was met")
     for _ in range(2):
         with pytest.raises(Corrupt):
-            request(fs, None)
+            request(fs)
         fs.check()
     assert fs.server.read_only
     assert fs.contents(b"before") == b"the defect was met"
@@ -85,37 +110,36 @@ def test_a_defect_is_an_error_of_one_file(fault: str) -> None:
     fs.unmount()
     image = fs.device.snapshot()
     assert b"the defect was met" in image, "what was done before is still written"
-    assert not Superblock.parse(image[1024:2048]).clean, "and the volume needs a checker"
+    assert not is_clean(fs.device), "and the volume needs a checker"
 
 
 @pytest.mark.logs(CORRUPT)
-def test_errors_continue() -> None:
-    disk = populated()
-    fs = Served(patch(disk, numbers(disk)[b"f"], ZONES, struct.pack("<L", 3)), Settings(errors="continue"))
+@pytest.mark.parametrize("kind", FORMATS)
+def test_errors_continue(kind: str) -> None:
+    disk = populated(kind)
+    fs = Served(patch(disk, numbers(disk)[b"f"], "zones", struct.pack("<L", 3)), Settings(errors="continue"))
     with pytest.raises(Corrupt):
         fs.contents(b"f")
     fs.make_directory(b"x")
     fs.unmount()
-    assert not Superblock.parse(fs.device.snapshot()[1024:2048]).clean
+    assert not is_clean(fs.device)
 
 
 @pytest.mark.logs(CORRUPT)
-def test_errors_abort() -> None:
-    disk = populated()
-    fs = Served(patch(disk, numbers(disk)[b"f"], ZONES, struct.pack("<L", 3)), Settings(errors="abort"))
+@pytest.mark.parametrize("kind", FORMATS)
+def test_errors_abort(kind: str) -> None:
+    disk = populated(kind)
+    fs = Served(patch(disk, numbers(disk)[b"f"], "zones", struct.pack("<L", 3)), Settings(errors="abort"))
     with pytest.raises(SystemExit):
         fs.contents(b"f")
 
 
 @pytest.mark.logs(CORRUPT, NOW_READ_ONLY)
-def test_a_name_of_an_inode_that_is_not_there() -> None:
-    disk = populated()
-    image = bytearray(disk.snapshot())
-    superblock = Superblock.parse(bytes(image[1024:2048]))
-    root = superblock.first_data_zone * 1024
-    entry = image.index(struct.pack("<L", numbers(disk)[b"f"]) + b"f\0", root)
-    image[entry : entry + 4] = struct.pack("<L", 60_000)
-    fs = Served(RamDisk(image))
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_name_of_an_inode_that_is_not_there(kind: str) -> None:
+    disk = populated(kind)
+    root = next(at for at, ino, name in names(disk) if name == b"f")
+    fs = Served(changed(disk, root, struct.pack("<L", 60_000)), Settings(errors="remount-ro"))
     with pytest.raises(Corrupt, match="inode number out of range"):
         fs.find(b"f")
     assert fs.contents(b"d/e/f") == b"deep"
@@ -123,15 +147,16 @@ def test_a_name_of_an_inode_that_is_not_there() -> None:
 
 
 @pytest.mark.logs(CORRUPT, NOW_READ_ONLY)
-def test_what_a_second_name_leads_to_is_not_freed() -> None:
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_a_second_name_leads_to_is_not_freed(kind: str) -> None:
     """A wrong link count: the other name leads to nothing, and nothing is freed twice."""
-    disk = populated()
+    disk = populated(kind)
     fs = Served(disk)
     with fs.at(b"f") as ino:
         fs.link(ino, fs.root, b"g")
         number = ino
     fs.unmount()
-    fs = Served(patch(disk, number, LINKS, b"\1\0"))
+    fs = Served(patch(disk, number, "links", b"\1\0"), Settings(errors="remount-ro"))
     fs.unlink(fs.root, b"f")
     fs.sync()
     with pytest.raises(Corrupt):
@@ -140,9 +165,11 @@ def test_what_a_second_name_leads_to_is_not_freed() -> None:
     fs.unmount()
 
 
-def test_link_counts_of_directories_that_are_too_low() -> None:
-    disk = populated()
-    fs = Served(patch(patch(disk, 1, LINKS, b"\1\0"), numbers(disk)[b"d"], LINKS, b"\1\0"))
+@pytest.mark.parametrize("kind", FORMATS)
+def test_link_counts_of_directories_that_are_too_low(kind: str) -> None:
+    disk = populated(kind)
+    root = Served(copy(disk)).root
+    fs = Served(patch(patch(disk, root, "links", b"\1\0"), numbers(disk)[b"d"], "links", b"\1\0"))
     with fs.at(b"d/e") as e, fs.at(b"d") as d:
         fs.unlink(e, b"f")
         fs.rename(d, b"e", fs.root, b"e")
@@ -154,31 +181,31 @@ def test_link_counts_of_directories_that_are_too_low() -> None:
 
 
 @pytest.mark.logs(CORRUPT, NOW_READ_ONLY)
-def test_a_file_that_has_a_zone_twice_is_freed_once() -> None:
-    disk = populated()
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_that_has_a_zone_twice_is_freed_once(kind: str) -> None:
+    disk = populated(kind)
     number = numbers(disk)[b"f"]
-    image = disk.snapshot()
-    superblock = Superblock.parse(image[1024:2048])
-    at = superblock.inode_table_block * 1024 + (number - 1) * 64 + ZONES
-    fs = Served(patch(disk, number, ZONES + 4, image[at : at + 4]))
+    at = place(disk, number, "zones")
+    fs = Served(patch(disk, number, "zones", disk.snapshot()[at : at + 4], 1), Settings(errors="remount-ro"))
     fs.unlink(fs.root, b"f")
     fs.sync()
-    assert not fs.server.volume.zone_map.pending
+    assert not fs.server.volume.frees_pending
     fs.sync()
     fs.unmount()
 
 
 @pytest.mark.logs(CORRUPT, NOW_READ_ONLY)
-@pytest.mark.parametrize("slot", [7, 8, 9])
-def test_indirect_blocks_that_lead_in_circles_end(slot: int) -> None:
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_indirect_blocks_that_lead_in_circles_end(level: int, kind: str) -> None:
     """An indirect block full of its own number."""
-    disk = populated()
-    number = numbers(disk)[b"f"]
+    disk = populated(kind)
+    slot = Served(copy(disk)).server.volume.shape.direct + level - 1
     zone = 900
-    image = bytearray(patch(disk, number, ZONES + 4 * slot, struct.pack("<L", zone)).snapshot())
-    image[zone * 1024 : zone * 1024 + 1024] = struct.pack("<L", zone) * 256
-    fs = Served(RamDisk(image))
-    fs.server.volume.superblock.max_size = 0x7FFFFFFF
+    disk = patch(disk, numbers(disk)[b"f"], "zones", struct.pack("<L", zone), slot)
+    fs = Served(changed(disk, zone * 1024, struct.pack("<L", zone) * 256), Settings(errors="remount-ro"))
+    if kind in KINDS:
+        fs.server.volume.superblock.max_size = 0x7FFFFFFF
     with fs.at(b"f") as ino:
         outcomes = []
         for request in (
@@ -192,7 +219,7 @@ def test_indirect_blocks_that_lead_in_circles_end(slot: int) -> None:
             except MinixFsError as error:
                 outcomes.append(error)
             fs.check()
-        if slot != 7:
+        if level > 1:
             assert any(isinstance(outcome, Corrupt) for outcome in outcomes)
     if not fs.server.corrupt:
         fs.sync()  # a zone that is freed twice shows at the latest here
@@ -200,9 +227,10 @@ def test_indirect_blocks_that_lead_in_circles_end(slot: int) -> None:
 
 
 @pytest.mark.logs(CORRUPT, NOW_READ_ONLY)
-def test_directories_that_form_a_loop() -> None:
-    disk = populated()
-    fs = Served(disk)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_directories_that_form_a_loop(kind: str) -> None:
+    disk = populated(kind)
+    fs = Served(disk, Settings(errors="remount-ro"))
     d, e = fs.find(b"d"), fs.find(b"d/e")
     fs.make_directory(b"x")
     directories, inodes = fs.server._directories, fs.server.inodes
@@ -216,20 +244,26 @@ def test_directories_that_form_a_loop() -> None:
 
 
 @pytest.mark.logs(CORRUPT, NOW_READ_ONLY)
-def test_a_bitmap_that_calls_used_things_free() -> None:
-    """Bits 0 and 1 of both maps clear: neither the inode table nor the root is handed out."""
-    disk = populated()
-    image = bytearray(disk.snapshot())
-    image[2 * 1024] = image[3 * 1024] = 0
-    fs = Served(RamDisk(image))
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_bitmap_that_calls_used_things_free(kind: str) -> None:
+    """The first bits of both maps are clear: neither the inode table nor the root is handed out."""
+    disk = populated(kind)
+    if kind in KINDS:
+        maps, table = (2, 3), 4 * 1024
+    else:
+        group = Served(copy(disk)).server.volume.groups.table[0]
+        maps, table = (group.block_bitmap, group.inode_bitmap), group.inode_table * 1024
+    for block in maps:
+        disk = changed(disk, block * 1024, b"\0")
+    image = disk.snapshot()
+    fs = Served(disk, Settings(errors="remount-ro"))
     for index in range(10):
         try:
             fs.make_file(b"n%d" % index, b"x" * 3000)
         except (Corrupt, ReadOnly):
             break
-    assert fs.server.inodes.open(1).is_directory
+    assert fs.server.inodes.open(fs.root).is_directory
     fs.check()
-    table = 4 * 1024
     fs.write_back()
     assert fs.device.snapshot()[table : table + 2] == image[table : table + 2]
 
@@ -271,7 +305,7 @@ def touch_everything(fs: Served) -> int:
 
 
 @pytest.mark.logs(r".*")
-@pytest.mark.parametrize("name", ["V3-1K", "V1", "V2-big", "V3-4K", "V3-1K-zones-of-8"])
+@pytest.mark.parametrize("name", ["V3-1K", "V1", "V2-big", "V3-4K", "V3-1K-zones-of-8", "ext2-1K-groups", "ext2-4K"])
 def test_random_damage(name: str, rng: random.Random) -> None:
     """Whatever is in the metadata: errors of ours, and the server stays sound."""
     damage(name, rng, 60)
@@ -280,23 +314,24 @@ def test_random_damage(name: str, rng: random.Random) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.logs(r".*")
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", DISKS)
 def test_much_random_damage(name: str, rng: random.Random) -> None:
     damage(name, rng, 2000)
 
 
 def damage(name: str, rng: random.Random, times: int) -> None:
     disk = populated(name)
-    superblock = Superblock.parse(disk.snapshot()[1024:2048])
-    end = (superblock.first_data_zone << superblock.zone_shift) + 40
+    server = Served(copy(disk), read_only=True).server
+    size, record = server.volume.block_size, server.inodes._codec.size
+    table, offset = server.inodes._codec.locate(server.root_inode)
+    end = min((server.volume.first_data_zone << server.volume.zone_shift) + 140, disk.size // size)
     refused = 0
     for _ in range(times):
         image = bytearray(disk.snapshot())
         for _ in range(rng.randrange(1, 30)):
-            image[rng.randrange(2 * superblock.block_size, end * superblock.block_size)] = rng.randrange(256)
-        table = superblock.inode_table_block * superblock.block_size
+            image[rng.randrange(min(2 * size, 4096), end * size)] = rng.randrange(256)
         for _ in range(rng.randrange(12)):
-            image[table + rng.randrange(8 * superblock.variant.inode.size)] = rng.choice([0, 1, 0xFF, 0x80])
+            image[table * size + offset + rng.randrange(20 * record)] = rng.choice([0, 1, 0xFF, 0x80])
         try:
             fs = Served(RamDisk(image), Settings(errors=rng.choice(["continue", "remount-ro"])), pool_pages=400)
         except MinixFsError:

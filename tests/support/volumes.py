@@ -26,6 +26,8 @@ from typing import Any
 
 from minixfs.daemon.detect import server_for
 from minixfs.fs.disk.volume import Settings
+from minixfs.fs.ext2 import superblock as ext2_superblock
+from minixfs.fs.mfs import superblock as mfs_superblock
 from minixfs.fs.mfs.server import MfsServer
 from minixfs.fs.protocol import SUPER_USER, DirEntry, Mounted, Node
 from minixfs.fsck.mfs.check import check
@@ -329,6 +331,14 @@ def verify(disk: RamDisk, *, peer: bool = False) -> None:
     assert not report.findings, [finding.message for finding in report.findings]
     if peer and shutil.which("fsck.minix", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
         assert_clean(disk, peers.fsck_minix)
+
+
+def is_clean(disk: BlockDevice) -> bool:
+    """Whether the superblock says that the volume was cleanly unmounted and holds no errors."""
+    raw = bytearray(1024)
+    run(disk.read(1024, [raw]))
+    module = mfs_superblock if run(server_for(disk)) is MfsServer else ext2_superblock
+    return bool(module.Superblock.parse(bytes(raw)).clean)
 
 
 def repair(disk: RamDisk) -> RamDisk:

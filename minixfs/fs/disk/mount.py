@@ -196,10 +196,10 @@ class DiskMount(DiskServer):
     async def link_text(self, inode: Inode) -> bytes:
         if not inode.is_symlink:
             raise InvalidArgument
-        if (text := inode.fast_text) is not None:
-            return text
         if not 0 < inode.size <= self.volume.block_size:
             raise Corrupt("symbolic link of impossible length", inode=inode.num)
+        if (text := inode.fast_text) is not None:
+            return text
         return bytes(await self._files.read(inode, 0, inode.size))
 
     def node(self, inode: Inode) -> Node:

@@ -129,9 +129,9 @@ class Volume(ABC):
         """First block of a zone."""
         return zone << self.zone_shift
 
-    def check_zone(self, zone: int, inode: int) -> None:
-        """Raise Corrupt for a zone pointer that leads outside the data area."""
-        if not self.first_data_zone <= zone < self.shape.zones:
+    def check_zones(self, zone: int, count: int, inode: int) -> None:
+        """Raise Corrupt for zones of a file, one after the other, that lead outside the data area."""
+        if not self.first_data_zone <= zone <= self.shape.zones - count:
             raise Corrupt(f"zone number {zone} is out of range", inode=inode)
 
     def check_ids(self, uid: int, gid: int) -> None:

@@ -76,7 +76,7 @@ class ZoneMap:
         if index < self._direct:
             zone = inode.zones[index]
             if zone:
-                self._volume.check_zone(zone, inode.num)
+                self._volume.check_zones(zone, 1, inode.num)
             return zone
         extents = await self.extents(inode, index, 1)
         return extents[0].zone if extents else 0
@@ -153,8 +153,7 @@ class ZoneMap:
         length = len(pointers)
         first = pointers[0]
         if first and pointers[-1] == first + length - 1 and pointers == tuple(range(first, first + length)):
-            volume.check_zone(first, inode.num)
-            volume.check_zone(first + length - 1, inode.num)
+            volume.check_zones(first, length, inode.num)
             found.append(Extent(index, first, length))
             return
         start = 0
@@ -164,8 +163,7 @@ class ZoneMap:
             if zone:
                 while stop < length and pointers[stop] == zone + stop - start:
                     stop += 1
-                volume.check_zone(zone, inode.num)
-                volume.check_zone(zone + stop - start - 1, inode.num)
+                volume.check_zones(zone, stop - start, inode.num)
             else:
                 while stop < length and not pointers[stop]:
                     stop += 1
@@ -278,7 +276,7 @@ class ZoneMap:
         return total
 
     async def _indirect(self, inode: Inode, zone: int) -> Buf:
-        self._volume.check_zone(zone, inode.num)
+        self._volume.check_zones(zone, 1, inode.num)
         block = self._volume.zone_block(zone)
         buf = self._volume.cache.get_cached(block) or await self._volume.cache.get(block)
         if buf.ino:

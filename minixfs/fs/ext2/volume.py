@@ -13,6 +13,7 @@ import os
 import random
 import stat
 import time
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 
 from minixfs.errors import Corrupt
@@ -82,10 +83,12 @@ class Ext2Volume(Volume):
         self._freed_blocks = 0
         self._freed_inodes: dict[int, int] = {}
         self._zone_hint = superblock.first_data_block
+        spans = self._metadata_spans()
+        self._metadata_starts = [*(start for start, _ in spans), superblock.blocks]
+        self._metadata_ends = [end - 1 for _, end in spans]
         self._spread = random.Random(superblock.uuid)
         self.reserved = superblock.reserved_blocks
-        self.overhead = sum(superblock.copy_blocks(number) for number in range(superblock.groups))
-        self.overhead += superblock.first_data_block + superblock.groups * (2 + superblock.inode_table_blocks)
+        self.overhead = superblock.first_data_block + sum(end - start for start, end in spans)
         self._keeps_reserve = os.geteuid() not in (0, superblock.reserved_uid)
 
     # ---- blocks ----------------------------------------------------------------------------------------------------
@@ -111,7 +114,7 @@ class Ext2Volume(Volume):
             bit, count = found
             block = superblock.group_start(number) + bit
             groups.count(number, blocks=-count)
-            if self._is_metadata(number, block, count):
+            if self._has_metadata(block, count):
                 raise Corrupt("the block bitmap has metadata as free", block=block)
             self._zone_hint = block + count
             return block, count
@@ -127,16 +130,35 @@ class Ext2Volume(Volume):
             zone += part
             count -= part
 
-    def _is_metadata(self, number: int, block: int, count: int) -> bool:
-        superblock, group = self.superblock, self.groups.table[number]
-        start = superblock.group_start(number)
-        spans = (
-            (start, superblock.copy_blocks(number)),
-            (group.block_bitmap, 1),
-            (group.inode_bitmap, 1),
-            (group.inode_table, superblock.inode_table_blocks),
-        )
-        return any(block < first + length and first < block + count for first, length in spans)
+    def check_zones(self, zone: int, count: int, inode: int) -> None:
+        super().check_zones(zone, count, inode)
+        if self._has_metadata(zone, count):
+            raise Corrupt(f"block {zone} of a file has metadata", inode=inode)
+
+    def _has_metadata(self, block: int, count: int) -> bool:
+        index = bisect_left(self._metadata_ends, block)
+        return self._metadata_starts[index] < block + count
+
+    def _metadata_spans(self) -> list[tuple[int, int]]:
+        """First and end block of what files cannot have, in order, joined where they touch."""
+        superblock = self.superblock
+        found = []
+        for number, group in enumerate(self.groups.table):
+            start = superblock.group_start(number)
+            table = group.inode_table
+            found += [
+                (start, start + superblock.copy_blocks(number)),
+                (group.block_bitmap, group.block_bitmap + 1),
+                (group.inode_bitmap, group.inode_bitmap + 1),
+                (table, table + superblock.inode_table_blocks),
+            ]
+        spans: list[tuple[int, int]] = []
+        for start, end in sorted(found):
+            if spans and start <= spans[-1][1]:
+                start, end = spans[-1][0], max(end, spans.pop()[1])
+            if start < end:
+                spans.append((start, end))
+        return spans
 
     # ---- inodes ----------------------------------------------------------------------------------------------------
 
