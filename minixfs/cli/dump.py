@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from minixfs.errors import BadSuperblock, Corrupt, UsageError
+from minixfs.errors import BadSuperblock, Corrupt, Unsupported, UsageError
 from minixfs.fsck.report import printable
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.open import open_device
 from minixfs.hw.blockdev.partition import scan
 from minixfs.hw.runtime import run
-from minixfs.image.anatomy.volume import identify, no_file_system
+from minixfs.image.anatomy.volume import assume, identify, no_file_system
 
 if TYPE_CHECKING:
     from minixfs.image.anatomy.fields import Field, Section
@@ -35,8 +35,14 @@ _DISK = ("mbr", "partitions")
 @click.command()
 @click.argument("image")
 @click.argument("what", nargs=-1, required=True, metavar="STRUCTURE [NUMBER | /PATH]")
+@click.option(
+    "--as",
+    "assumed",
+    metavar="FORMAT",
+    help="Take it for this although the magic number is lost: V1, V1L, V2, V2L, V3 or hybrid.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of structures, for programs.")
-def dump(image: str, what: tuple[str, ...], as_json: bool) -> int:
+def dump(image: str, what: tuple[str, ...], assumed: str | None, as_json: bool) -> int:
     """Show a structure of IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET) field by field.
 
     \b
@@ -49,7 +55,7 @@ def dump(image: str, what: tuple[str, ...], as_json: bool) -> int:
     mbr, partitions          the partition table of a disk; all its tables
     """
     with closing(run(open_device(image, read_only=True))) as device:
-        sections = _sections(image, device, what)
+        sections = _sections(image, device, what, assumed)
     if as_json:
         click.echo(json.dumps([_object(section) for section in sections], indent=1))
     else:
@@ -58,19 +64,19 @@ def dump(image: str, what: tuple[str, ...], as_json: bool) -> int:
     return 0
 
 
-def _sections(image: str, device: BlockDevice, what: tuple[str, ...]) -> list[Section]:
+def _sections(image: str, device: BlockDevice, what: tuple[str, ...], assumed: str | None) -> list[Section]:
     if what[0] in _DISK:
         from minixfs.image.anatomy.partitions import dump_table, dump_tables
 
         if len(what) > 1:
             raise UsageError(f"'{what[0]}' takes nothing more")
         return [dump_table(device)] if what[0] == "mbr" else dump_tables(device, run(scan(device)))
-    anatomy = identify(device)
+    anatomy = identify(device) if assumed is None else assume(device, assumed)
     if anatomy is None:
         raise no_file_system(image, device)
     try:
         return anatomy.dump(what)
-    except (BadSuperblock, Corrupt, UsageError) as error:
+    except (BadSuperblock, Corrupt, Unsupported, UsageError) as error:
         raise UsageError(f"{image}: {error}") from error
 
 

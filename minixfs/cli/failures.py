@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,5 +23,5 @@ def exit_codes() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
+        name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         raise UsageError(f"{name}{error.strerror}", OPERATIONAL) from error

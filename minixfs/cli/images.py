@@ -19,6 +19,7 @@ import click
 
 from minixfs.cli.offline import sources, split
 from minixfs.cli.quoting import quoted
+from minixfs.errors import UsageError
 from minixfs.image.image import Image
 
 
@@ -63,10 +64,21 @@ class Images:
         self._open: dict[str, Image] = {}
 
     def targets(self, arguments: Sequence[str], default: bytes | None = None) -> list[Target]:
-        """All files of ``IMAGE PATH...`` or ``IMAGE:/path ...``; `default` stands for a path that is not there."""
+        """All files of ``IMAGE PATH...`` or ``IMAGE:/path ...``; `default` stands for a path that is not there.
+
+        Raises UsageError.
+        """
+        if not arguments:
+            raise UsageError("missing operand")
         return [self._named(image, path) for image, paths in sources(arguments, default) for path in paths]
 
-    def target(self, argument: str, image: str, default: bytes | None = None) -> Target:
+    def whole(self, arguments: Sequence[str]) -> list[Target]:
+        """The root directories of images. Raises UsageError."""
+        if not arguments:
+            raise UsageError("missing operand")
+        return [self._named(os.fsdecode(split(os.fsencode(argument))[0]), b"/") for argument in arguments]
+
+    def target(self, argument: str, image: str) -> Target:
         """What an option names: ``IMAGE:/path``, or a path in `image`."""
         own, path = split(os.fsencode(argument))
         return self._named(image, own) if path is None else self._named(os.fsdecode(own), path)

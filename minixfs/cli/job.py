@@ -52,6 +52,15 @@ class Job:
         if self._interrupt is not None:
             self._interrupt.check()
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what may wait for long and touches no image: a signal ends it at once."""
+        if self._interrupt is None:
+            yield
+        else:
+            with self._interrupt.at_once():
+                yield
+
     def files(self, arguments: Sequence[str], default: bytes | None = None) -> Iterator[tuple[Image, Target]]:
         """Every file of the arguments with its image."""
         yield from self.opened(self.images.targets(arguments, default))
@@ -96,19 +105,20 @@ class Job:
         """One line on standard output."""
         self.out.write(os.fsencode(line) + b"\n")
 
+    def safe(self, name: bytes) -> bytes:
+        """A file's name as standard output takes it: harmless on a terminal, as it is elsewhere."""
+        return self._show(name)
+
     def put(self, name: bytes, end: bytes = b"\n") -> None:
-        """A file's name on standard output: harmless on a terminal, as it is elsewhere."""
-        self.out.write(self._show(name) + end)
+        """A file's name, made safe, on standard output."""
+        self.out.write(self.safe(name) + end)
 
     def ask(self, question: str) -> bool:
         """What the user answers; the end of the input means no."""
         self.out.flush()
         click.echo(f"{self._called}: {question}", err=True, nl=False)
-        if self._interrupt is None:
+        with self.waiting():
             answer = sys.stdin.readline()
-        else:
-            with self._interrupt.at_once():
-                answer = sys.stdin.readline()
         return answer.lstrip().lower().startswith("y")
 
     @property

@@ -267,7 +267,7 @@ class Listing:
             return [*cells, "?" * 10, "?", "?", "?", "?", "?"]
         size = human(found.size) if self.options.human_readable else str(found.size)
         if stat.S_ISCHR(found.mode) or stat.S_ISBLK(found.mode):
-            size = f"{found.rdev >> 8}, {found.rdev & 0xFF}"
+            size = f"{os.major(found.rdev)}, {os.minor(found.rdev)}"
         changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.mtime // 10**9))
         return [*cells, stat.filemode(found.mode), str(found.nlink), str(found.uid), str(found.gid), size, changed]
 
@@ -299,7 +299,7 @@ def _object(image: str, directory: bytes, entry: Entry) -> dict[str, object]:
         "changed": found.ctime // 10**9,
     }
     if stat.S_ISCHR(found.mode) or stat.S_ISBLK(found.mode):
-        result |= {"major": found.rdev >> 8, "minor": found.rdev & 0xFF}
+        result |= {"major": os.major(found.rdev), "minor": os.minor(found.rdev)}
     if entry.target is not None:
         result["target"] = os.fsdecode(entry.target)
     return result

@@ -23,6 +23,9 @@ COMMANDS = {
     "dump": ("minixfs.cli.dump", "Show any structure of a disk, field by field."),
     "ls": ("minixfs.cli.ls", "List files of an image, without a mount."),
     "cat": ("minixfs.cli.cat", "Print files of an image, without a mount."),
+    "cp": ("minixfs.cli.cp", "Copy files into images, out of them, and within."),
+    "tar": ("minixfs.cli.tar", "Carry trees between images and tar files."),
+    "diff": ("minixfs.cli.diff", "Compare two trees: images, directories, tar files."),
     "rm": ("minixfs.cli.remove", "Remove files and directories."),
     "rmdir": ("minixfs.cli.remove", "Remove empty directories."),
     "mv": ("minixfs.cli.mv", "Rename and move files within an image."),
@@ -39,7 +42,7 @@ COMMANDS = {
     "du": ("minixfs.cli.du", "Show how much space directories take."),
     "df": ("minixfs.cli.df", "Show how full images are."),
     "tree": ("minixfs.cli.tree", "Draw a tree of files."),
-    "shell": ("minixfs.cli.shell", "Work in an image as in a shell."),
+    "shell": ("minixfs.cli.shell.command", "Work in an image as in a shell."),
 }
 
 _HELP = ["-h", "--help"]
@@ -128,6 +131,6 @@ def _fail(context: click.Context | None, message: str, code: int) -> None:
         named = called
     else:
         named = f"minixfs {sys.argv[1]}" if sys.argv[1:2] and sys.argv[1] in COMMANDS else "minixfs"
-    line = " ".join(message.split())
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
     click.echo(f"{context.command_path if context is not None else named}: {line}", err=True)
     sys.exit(code)

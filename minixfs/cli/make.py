@@ -96,7 +96,7 @@ def _node(work: Job, arguments: tuple[str, ...]) -> tuple[list[Target], int, int
     """The file, its type and its device number."""
     at = 1 if work.images.fixed or split(os.fsencode(arguments[0]))[1] is not None else 2
     if len(arguments) <= at:
-        raise usage(f"missing operand after {quoted(arguments[-1])}: after the file comes p, or b, c or u with two numbers")
+        raise usage(f"missing operand after {quoted(arguments[-1])}: after the file comes p, or b or c and two numbers")
     files, letter, numbers = work.images.targets(arguments[:at]), arguments[at], arguments[at + 1 :]
     if letter not in _TYPES:
         raise usage(f"invalid device type {quoted(letter)}")

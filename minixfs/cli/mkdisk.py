@@ -65,8 +65,8 @@ def mkdisk(
     """Make a MINIX disk in DISK: one partition, in it file systems for root, /home and /usr.
 
     Sizes are in bytes, or have K, M, G or s (sectors) behind them. A missing DISK is created. The size of a part may be
-    "fit" or "fit+10%", just enough for its files. Without SIZE the disk has the size of its parts if these all have
-    files or a size; else it is as large as DISK is.
+    "fit" or "fit+10%", just enough for its files. Without SIZE the disk has the size of its parts if /home and /usr
+    have files or a size; else it is as large as DISK is.
 
     `minixfs mount --tree DISK DIRECTORY` shows all of it, and DISK:p0s0, p0s1 and p0s2 are root, /home and /usr.
     With SOURCE_DATE_EPOCH in the environment no time is later than that, and the same files make the same disk.
@@ -83,12 +83,13 @@ def mkdisk(
 
         adjust, now = adjusting(owner, mtime), time.time_ns()
         chosen = {name: spec for name, spec in (("root", root), ("home", home), ("usr", usr)) if spec is not None}
+        if list(chosen.values()).count("-") > 1:
+            raise UsageError("standard input can fill one part alone", USAGE)
         sizes = {"root": root_size, "home": home_size, "usr": usr_size}
         total = None if size is None else _bytes(size)
-        by_parts = is_missing(disk) or (
-            os.path.isfile(disk) and all(name in chosen or sizes[name] for name in LAYOUTS[layout].parts)
-        )
-        if total is None and by_parts:
+        # The command line alone should say how large a file becomes, so that the same makes the same again.
+        unsized = [name for name in LAYOUTS[layout].parts[1:] if name not in chosen and sizes[name] is None]
+        if total is None and (is_missing(disk) or (os.path.isfile(disk) and not unsized)):
             sizes |= {name: "fit" for name in chosen if sizes[name] is None}
         elif total is None:
             total = _size_of(disk)

@@ -8,7 +8,7 @@ import re
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from minixfs.mkfs.mfs import Options
     from minixfs.mkfs.mfs_contents import Contents
     from minixfs.trees.entry import Entry
+    from minixfs.trees.proto import Prototype
 
 _FIT = re.compile(r"fit(?:\+([0-9]+)%|\+(.+))?")
 
@@ -33,6 +34,11 @@ _FIT = re.compile(r"fit(?:\+([0-9]+)%|\+(.+))?")
 @click.option("-t", "--type", "fstype", default="mfs", type=click.Choice(["mfs"]), help="File system to make.")
 @click.option("-d", "--directory", "--populate", "content", metavar="SOURCE",
               help="Put these files in it: a directory, or a tar file (- for standard input).")  # fmt: skip
+@click.option("--proto", metavar="FILE", help="Put in it what this MINIX prototype file says.")
+@click.option("--proto-extensions", is_flag=True, help="With --proto: FIFOs, sockets, links, sticky bits, comments.")
+@click.option("--keep-mtime", is_flag=True, help="With --proto: files are as old as their sources, not new.")
+@click.option("-x", "--extra", type=click.IntRange(0, 2000), metavar="PERCENT",
+              help="Room left in an image that fits its files.")  # fmt: skip
 @click.option("--one-file-system", is_flag=True, help="With -d, leave out what is mounted below the directory.")
 @click.option("--owner", metavar="UID:GID", help="Owner of every file; default: as found.")
 @click.option("--root-owner", metavar="UID:GID", help="Owner of the root directory; default: as found, or you.")
@@ -55,6 +61,10 @@ def mkfs(
     size: str | None,
     fstype: str,
     content: str | None,
+    proto: str | None,
+    proto_extensions: bool,
+    keep_mtime: bool,
+    extra: int | None,
     one_file_system: bool,
     owner: str | None,
     root_owner: str | None,
@@ -76,7 +86,7 @@ def mkfs(
 
     SIZE is a number of blocks, or of bytes with K, M or G behind it; a missing IMAGE is created with that size.
     "fit" is just enough for the files of -d, "fit+10%" and "fit+4M" leave room for more. By default the file system
-    fills IMAGE, or fits if IMAGE is missing.
+    fills IMAGE, or fits if IMAGE is missing. A prototype says its size itself; "0 0" in it means that it fits.
 
     With SOURCE_DATE_EPOCH in the environment no time is later than that, and the same files make the same image.
     """
@@ -90,6 +100,13 @@ def mkfs(
         from minixfs.mkfs.populate import gather
 
         chosen = choose_variant(version, name_length, hybrid=variant == "hybrid")
+        fit = "fit" if extra is None else f"fit+{extra}%"
+        prototype = _prototype(proto, proto_extensions, keep_mtime)
+        if prototype is not None:
+            if content is not None:
+                raise UsageError("the files come from -d or from --proto; give only one", USAGE)
+            size = size or str(prototype.blocks or fit)
+            inodes = inodes or (str(prototype.inodes) if prototype.inodes else None)
         total, spare = _inodes(inodes)
         options = Options(
             variant=chosen,
@@ -102,10 +119,14 @@ def mkfs(
         adjust = adjusting(owner, mtime)
         root = None if root_owner is None else parse_owner(root_owner)
         if size is None and content is not None and is_missing(image):
-            size = "fit"
-        with _entries(content, one_file_system, image, chosen) as entries:
+            size = fit
+        if extra is not None and size != fit:
+            raise UsageError("-x goes with an image that fits its files; leave SIZE out, or write fit+10%", USAGE)
+        with nullcontext(prototype) if prototype else _entries(content, one_file_system, image, chosen) as entries:
             contents = contents_for(gather(_rooted(adjust(entries), root), limits_for(options)), options)
             wish = _sized(size, options, contents, spare)
+            if prototype is not None and prototype.blocks > (wish.options.blocks or 0):
+                raise UsageError(f"{proto} wants {prototype.blocks} blocks, SIZE gives {wish.options.blocks}", USAGE)
 
             def check(device_size: int) -> None:
                 plan(device_size, wish.options, contents)
@@ -170,6 +191,16 @@ def _entries(content: str | None, one_file_system: bool, image: str, variant: Va
         yield [Entry(b"", stat.S_IFDIR | 0o755, uid, gid, mtime=now, atime=now, ctime=now)]
 
 
+def _prototype(path: str | None, extensions: bool, keep_mtime: bool) -> Prototype | None:
+    from minixfs.trees.proto import read
+
+    if path is None:
+        if extensions or keep_mtime:
+            raise UsageError("--proto-extensions and --keep-mtime go with --proto", USAGE)
+        return None
+    return read(path, time=time.time_ns(), keep_mtime=keep_mtime, extensions=extensions)
+
+
 def _rooted(entries: Iterable[Entry], owner: tuple[int, int] | None) -> Iterator[Entry]:
     """The entries, with another owner of the root."""
     for entry in entries:
@@ -198,6 +229,7 @@ def _describe(image: str, superblock: Superblock, contents: Contents, verbose: b
         "zones": superblock.zones,
         "first_data_zone": superblock.first_data_zone,
         "free_zones": superblock.zones - superblock.first_data_zone - contents.total,
+        "files": files,
         "inodes": superblock.inodes,
         "free_inodes": superblock.inodes - files,
         "imap_blocks": superblock.imap_blocks,

@@ -11,7 +11,9 @@ can go on with the next; its exit code is the command's own matter.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -20,6 +22,23 @@ from minixfs.image.image import Image
 
 MARK = b":/"
 """What separates an image from a path in it."""
+
+
+class Shared(ABC):
+    """What the shell has in the context of the commands that it runs: they get its image, not another one."""
+
+    @abstractmethod
+    def sources(self, arguments: Sequence[str]) -> list[tuple[str, list[bytes]]]:
+        """As the function of that name: all arguments are paths of the one image."""
+
+    @abstractmethod
+    def view(self) -> Any:
+        """The image, which stays open; relative paths begin where the user is."""
+
+
+def _shared() -> Shared | None:
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.find_object(Shared)  # type: ignore[type-abstract]  # nothing is made
 
 
 def split(argument: bytes) -> tuple[bytes, bytes | None]:
@@ -42,6 +61,9 @@ def sources(arguments: Sequence[str], default: bytes | None = None) -> list[tupl
     ``IMAGE PATH...``, or ``IMAGE:/path ...``, where every argument names its own image. `default` stands for the
     path that is not there; without a default that is a UsageError.
     """
+    shared = _shared()
+    if shared is not None:
+        return shared.sources(arguments)
     first, *others = (os.fsencode(argument) for argument in arguments)
     image, path = split(first)
     if path is None:
@@ -67,6 +89,10 @@ def opened(image: str, write: bool = False) -> Image:
 
     New files get exactly the mode they are made with. Raises MinixFsError with a message that names the image.
     """
+    shared = _shared()
+    if shared is not None:
+        view: Image = shared.view()
+        return view
     return Image(image, "r+" if write else "r")
 
 

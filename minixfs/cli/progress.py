@@ -18,8 +18,9 @@ PATIENCE = 1.0
 
 
 @contextmanager
-def progress(what: str, total: int, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """`total` is the number of bytes that make the whole; `show` False is for those who want to hear nothing."""
+def progress(what: str, total: int | None, show: bool = True) -> Iterator[Callable[[int], None]]:
+    """`total` is the number of bytes that make the whole, None if nobody knows; `show` False is for those who want to
+    hear nothing."""
     if not (show and sys.stderr.isatty()):
         yield lambda amount: None
         return
@@ -40,7 +41,7 @@ def progress(what: str, total: int, show: bool = True) -> Iterator[Callable[[int
 
 
 @contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 
+from minixfs.daemon.detect import probe, server_for
 from minixfs.daemon.options import MountOptions
 from minixfs.daemon.path import ByPath
 from minixfs.daemon.process import Process
@@ -28,8 +29,8 @@ from minixfs.errors import (
     Unsupported,
     UsageError,
 )
+from minixfs.fs.disk.server import DiskFileServer
 from minixfs.fs.disk.volume import Settings
-from minixfs.fs.mfs.server import MfsServer, probe
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.open import open_device
 from minixfs.vm.pagecache import PageCache
@@ -43,13 +44,15 @@ _FIRST_DEV = 0x0301
 class Assembly:
     """The devices and mounts of one `Vfs`."""
 
-    def __init__(self, vfs: Vfs, options: MountOptions) -> None:
+    def __init__(self, vfs: Vfs, options: MountOptions, directory: str = "/") -> None:
+        """`directory` is where the host will find the tree, for those who note that down."""
         self.vfs = vfs
+        self._directory = os.fsencode(directory)
         self.options = options
         self.devices: list[BlockDevice] = []
         self.pages = PageCache(PagePool(options.cache_size // PAGE_SIZE))
         self._spec = ""
-        self._servers: list[MfsServer] = []
+        self._servers: list[DiskFileServer] = []
 
     @property
     def bytes_written(self) -> int:
@@ -119,8 +122,10 @@ class Assembly:
                 synchronous=options.sync,
             )
             dev = _FIRST_DEV + len(self.devices)
-            server = MfsServer(device, dev, self.pages, settings)
             label = spec + (f":{partition}" if partition else "")
+            server = (await server_for(device))(device, dev, self.pages, settings)
+            server.mounted_on = self._directory.rstrip(b"/") + path if on is not None else self._directory
+            server.superblock_copy = options.sb
             _, warnings = await self.vfs.mount(server, dev, label, on=on, path=path, read_only=read_only)
         except (BadSuperblock, Corrupt, DeviceError, Unsupported) as error:
             device.close()

@@ -35,7 +35,7 @@ from minixfs.daemon.calls import stat as attributes
 from minixfs.daemon.objects import Filp, Vmnt, Vnode, dup
 from minixfs.daemon.path import ByName, ByNode
 from minixfs.daemon.vfs import Vfs
-from minixfs.daemon.view import View, device_from_host
+from minixfs.daemon.view import View
 from minixfs.errors import Exists, FileTooBig, MinixFsError, NoSpace, NotFound, PosixError
 from minixfs.fs.protocol import SUPER_USER, Credentials, DirEntry, Node, TimeUpdate
 from minixfs.hw.blockdev.device import Buffer
@@ -208,7 +208,7 @@ class FuseFace(pyfuse3.Operations):
     async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
-            await opening.mknod(call, place, mode, device_from_host(rdev))
+            await opening.mknod(call, place, mode, rdev)
             return await self._entry_at(place.directory, name)
 
     @_request

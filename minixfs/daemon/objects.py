@@ -31,7 +31,7 @@ class Vnode:
         self.vmnt = vmnt
         self.fs = vmnt.fs
         self.ino = node.ino
-        self.key = vmnt.key | node.ino
+        self.key = vmnt.key_of(node.ino)
         self.mode = node.mode
         self.uid = node.uid
         self.gid = node.gid
@@ -53,13 +53,13 @@ class Vnode:
 class Vmnt:
     """One mounted file system. `mounted_on` and `root` are counted references; `has_peek`: its files can be mapped."""
 
-    __slots__ = ("dev", "fs", "has_peek", "key", "label", "lock", "mounted_on", "path", "read_only", "root", "slot")
+    __slots__ = ("_key", "dev", "fs", "has_peek", "label", "lock", "mounted_on", "path", "read_only", "root", "slot")
 
     def __init__(self, fs: FileServer, dev: int, slot: int, path: bytes, label: str, runtime: Runtime) -> None:
         self.fs = fs
         self.dev = dev
         self.slot = slot
-        self.key = slot << INO_BITS
+        self._key = slot << INO_BITS
         self.path = path
         self.label = label
         self.read_only = False
@@ -67,6 +67,12 @@ class Vmnt:
         self.mounted_on: Vnode | None = None
         self.root: Vnode
         self.lock = ThreeLevelLock(Rank.VMNT, runtime)
+
+    def key_of(self, ino: int) -> int:
+        """The key of a vnode. That of the first mount's root is 1, since the kernel knows no other: if the root has
+        another inode number, these two change places."""
+        root = self.fs.root_inode
+        return self._key | (1 if ino == root else root if ino == 1 else ino)
 
 
 class Filp:
@@ -108,7 +114,7 @@ class VnodeTable:
 
     def adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
         """The vnode for a node that a file server just gave us with one reference; one more use of it."""
-        vnode = self._vnodes.get(vmnt.key | node.ino)
+        vnode = self._vnodes.get(vmnt.key_of(node.ino))
         if vnode is None:
             try:
                 self.require_room()

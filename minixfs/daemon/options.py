@@ -7,7 +7,6 @@ made of.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -33,7 +32,9 @@ WORDS = {
     "strictatime": "every read updates the access time",
     "sync": "every change is on stable storage when its call returns",
     "commit=SECONDS": "changes reach the image at least this often (default 1)",
-    "errors=POLICY": "what corruption found on the way does: continue, remount-ro (default) or abort",
+    "errors=POLICY": "what corruption found on the way does: continue, remount-ro or abort (default: as an ext2"
+    " volume says itself, else remount-ro)",
+    "sb=N": "use the copy of the superblock that begins N KiB into an ext2 volume",
     "cache_size=SIZE": "memory for cached blocks (default 64M)",
     "force": "write even if the volume was not cleanly unmounted",
     "strict": "mount V1 and V2 volumes that were not cleanly unmounted read-only, as V3",
@@ -48,6 +49,9 @@ _SWALLOWED = frozenset((
 ))  # fmt: skip
 """Words that mount(8) and its kind keep for themselves, or that change nothing here."""
 _KERNEL = frozenset(("exec", "noexec", "suid", "nosuid", "dev", "nodev"))
+_WITH_VALUE = frozenset(
+    ("uid", "gid", "umask", "offset", "sizelimit", "commit", "errors", "cache_size", "workers", "sb")
+)
 _ALIASES = {"img_offset": "offset", "img_size": "sizelimit"}
 
 
@@ -66,7 +70,8 @@ class MountOptions:
     atime: str = "relatime"
     sync: bool = False
     commit: float = 1.0
-    errors: str = "remount-ro"
+    errors: str = "default"
+    sb: int | None = None
     cache_size: int = DEFAULT_CACHE_SIZE
     force: bool = False
     strict: bool = False
@@ -113,7 +118,7 @@ def _take(options: MountOptions, word: str) -> None:
         pass
     elif name in ("allow_other", "fakeroot", "sync", "force", "strict", "truncate_names", "check_locks") and not equals:
         setattr(options, name, True)
-    elif name in ("uid", "gid", "umask", "offset", "sizelimit", "commit", "errors", "cache_size", "workers") and value:
+    elif name in _WITH_VALUE and value:
         setattr(options, name, _value(name, value))
     else:
         raise UnknownWord(f"unknown mount option {word!r}{_suggestion(name)}")
@@ -121,9 +126,9 @@ def _take(options: MountOptions, word: str) -> None:
 
 def _value(name: str, value: str) -> int | float | str:
     try:
-        if name in ("uid", "gid", "workers"):
+        if name in ("uid", "gid", "workers", "sb"):
             number = int(value)
-            if number < (name == "workers"):
+            if number < (name in ("workers", "sb")):
                 raise ValueError
             return number
         if name == "umask":
@@ -147,6 +152,8 @@ def _value(name: str, value: str) -> int | float | str:
 
 
 def _suggestion(name: str) -> str:
+    import difflib  # only ever needed for a mistake
+
     known = [word.partition("=")[0] for word in WORDS]
     close = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {close[0]!r}?" if close else "; minixfs mount --help-options lists them"

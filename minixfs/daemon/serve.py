@@ -71,7 +71,7 @@ async def _serve(request: MountRequest, ready: Ready) -> None:
     options = request.options
     checker = LockChecker() if options.check_locks else None
     vfs = Vfs(TrioRuntime(), Limits(workers=options.workers), checker)
-    assembly = Assembly(vfs, options)
+    assembly = Assembly(vfs, options, request.directory)
     error: MinixFsError | None = None
     control: ControlServer | None = None
     try:

@@ -69,7 +69,7 @@ class Vfs:
     def mounted_on(self, vmnt: Vmnt, ino: int) -> Vmnt | None:
         """The mount that covers inode `ino` of `vmnt`."""
         for mount in self.mounts.values():
-            if mount.mounted_on is not None and mount.mounted_on.key == vmnt.key | ino:
+            if mount.mounted_on is not None and mount.mounted_on.key == vmnt.key_of(ino):
                 return mount
         return None
 

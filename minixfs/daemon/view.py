@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import pyfuse3
 from pyfuse3 import EntryAttributes
 
-from minixfs.errors import IdOverflow
 from minixfs.fs.protocol import Stat
 
 CACHE_SECONDS = 86400.0
@@ -54,7 +52,7 @@ class View:
         entry.st_uid = status.uid if self.uid is None else self.uid
         entry.st_gid = status.gid if self.gid is None else self.gid
         if status.rdev:
-            entry.st_rdev = os.makedev(status.rdev >> 8, status.rdev & 0xFF)
+            entry.st_rdev = status.rdev
         entry.st_size = status.size
         entry.st_blksize = status.blksize
         entry.st_blocks = status.blocks
@@ -62,11 +60,3 @@ class View:
         entry.st_mtime_ns = status.mtime
         entry.st_ctime_ns = status.ctime
         return entry
-
-
-def device_from_host(rdev: int) -> int:
-    """Linux's device number as major << 8 | minor. IdOverflow if a part needs more than 8 bits."""
-    major, minor = os.major(rdev), os.minor(rdev)
-    if major > 0xFF or minor > 0xFF:
-        raise IdOverflow
-    return major << 8 | minor

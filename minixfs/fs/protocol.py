@@ -92,7 +92,7 @@ LookupResult = Node | EnterMount | LeaveMount | AbsoluteSymlink
 
 @dataclass(slots=True)
 class Stat:
-    """The attributes of an inode. `blocks` counts units of 512 bytes; times are ns; `rdev` is major << 8 | minor."""
+    """The attributes of an inode. `blocks` are units of 512 bytes; times are ns; `rdev` is as os.makedev makes it."""
 
     ino: int
     mode: int
@@ -146,6 +146,8 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
     """The table of requests. Every method is one request; what a server does not override answers ENOSYS."""
 
     kind = "none"
+    root_inode = 1
+    """The inode number of the root directory."""
 
     def _unknown(self) -> NoReturn:
         raise NotImplementedBy

@@ -121,7 +121,6 @@ class DiskServer(FileServer):
         self.read_only = True
         self.synchronous = synchronous
         self.is_root = True
-        self.root_inode = 0
         self.corrupt = False
         self._errors = errors
         self._reported: set[str] = set()

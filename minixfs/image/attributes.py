@@ -26,7 +26,7 @@ def stat_result(found: Stat) -> os.stat_result:
             "st_ctime_ns": found.ctime,
             "st_blksize": found.blksize,
             "st_blocks": found.blocks,
-            "st_rdev": os.makedev(found.rdev >> 8, found.rdev & 0xFF),
+            "st_rdev": found.rdev,
         },
     )
 

@@ -24,8 +24,8 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from minixfs.daemon.detect import probe
 from minixfs.errors import MinixFsError
-from minixfs.fs.mfs.server import probe
 from minixfs.hw.blockdev.remote import RemoteFile, open_remote
 from minixfs.hw.runtime import run
 from minixfs.image.attributes import DirEntry

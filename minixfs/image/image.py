@@ -13,8 +13,9 @@ message that says what to do.
 
 Changes are on stable storage after `sync` or `close`; a program that ends without them closes its images on the way
 out. The image is locked while it is open: shared for reading, exclusively for changing. Threads may share an image: one
-call runs at a time. After a fork only one of the processes may go on with it. Ctrl-C arrives between two calls, not in
-one (`minixfs.image.guard`). Using what is closed is a ValueError.
+call runs at a time. After a fork the child may go on reading an image that was opened for reading; one that can be
+changed stays with the parent and is closed in the child. Ctrl-C arrives between two calls, not in one
+(`minixfs.image.guard`). Using what is closed is a ValueError.
 """
 
 from __future__ import annotations
@@ -140,8 +141,19 @@ class Image(Session):
 
     def write_bytes(self, path: Path, data: bytes) -> int:
         """Make the file hold `data` and nothing else; returns the number of bytes."""
-        with self.open(path, "wb") as file:
-            return file.write(data)
+
+        async def write(path: bytes) -> int:
+            descriptor = await self.system.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            try:
+                done = 0
+                while done < len(data):  # less than all is written when the disk is full: asked again, it says so
+                    done += await self.system.pwrite(descriptor, memoryview(data)[done:], done)
+                return done
+            finally:
+                await self.system.close(descriptor)
+
+        written: int = self._change(path, write)
+        return written
 
     def read_text(self, path: Path, encoding: str = "utf-8") -> str:
         return self.read_bytes(path).decode(encoding)
@@ -191,10 +203,31 @@ class Image(Session):
 
     def mknod(self, path: Path, mode: int, device: int = 0) -> None:
         """`device` is a number as os.makedev makes it. Raises OSError (EOVERFLOW) for one the format cannot hold."""
-        major, minor = os.major(device), os.minor(device)
-        if major > 0xFF or minor > 0xFF:
-            raise OSError(errno.EOVERFLOW, f"device number {major}:{minor} does not fit", self.name_of(path))
-        self._change(path, self.system.mknod, mode, major << 8 | minor)
+        self._change(path, self.system.mknod, mode, device)
+
+    # ---- copies ----------------------------------------------------------------------------------------------------
+
+    def copy_in(self, source: Path, path: Path, *, owner: bool = False) -> None:
+        """Copy a file or a directory tree of this host to `path`, with modes, times, links and holes.
+
+        The copy is called `path`; a directory is merged with one that is there, a file replaces one. `owner` keeps
+        owners, else all belongs to the super-user. Raises OSError about the first file that cannot be copied.
+        """
+        from minixfs.image.copying import copy_in
+
+        copy_in(self, source, path, owner)
+
+    def copy_out(self, path: Path, target: Path, *, owner: bool = False) -> None:
+        """Copy a file or a directory tree to `target` on this host; see `copy_in`."""
+        from minixfs.image.copying import copy_out
+
+        copy_out(self, path, target, owner)
+
+    def copy(self, path: Path, new: Path, *, owner: bool = False) -> None:
+        """Copy a file or a directory tree within the image; see `copy_in`."""
+        from minixfs.image.copying import copy_within
+
+        copy_within(self, path, new, owner)
 
     # ---- attributes ------------------------------------------------------------------------------------------------
 

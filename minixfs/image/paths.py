@@ -10,8 +10,11 @@ Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def absolute(path: Path) -> bytes:
-    """A path of an image as bytes from the root."""
-    return b"/" + os.fsencode(path).lstrip(b"/")
+    """A path of an image as bytes from the root. Raises ValueError for what no path can be."""
+    raw = os.fsencode(path)
+    if b"\0" in raw:
+        raise ValueError("embedded null byte")
+    return b"/" + raw.lstrip(b"/")
 
 
 def join(directory: AnyStr, name: AnyStr) -> AnyStr:

@@ -155,8 +155,8 @@ class Reader:
 
 
 def _split(path: bytes) -> tuple[bytes, bytes]:
-    """As much of a path as one lookup takes, and the rest."""
+    """As much of a path as one lookup takes, and the rest. A long one goes name by name: links make it longer still."""
     if len(path) < PATH_MAX:
         return path, b""
-    cut = path.rfind(b"/", 1, PATH_MAX)
-    return (path[:cut], path[cut + 1 :].lstrip(b"/")) if cut > 0 else (path, b"")
+    name, _, rest = path.lstrip(b"/").partition(b"/")
+    return name, rest

@@ -15,7 +15,7 @@ import os
 import warnings
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 from weakref import WeakSet
 
 from minixfs.daemon.assemble import Assembly
@@ -28,6 +28,8 @@ from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.image.file import ImageFile, as_os_error
 from minixfs.image.guard import Guard
 from minixfs.image.reader import Reader
+
+T = TypeVar("T")
 
 CACHE_SIZE = 8 << 20
 """Bytes. File data does not go through the cache; this holds bitmaps, inodes and directories."""
@@ -113,6 +115,13 @@ class Session:
         _OPEN.discard(self)
         self._guard.close(self._finish(), f"the image is closed: {self.spec}")
 
+    def _forsake(self) -> None:
+        """After a fork, in the child: the image is the parent's, and nothing may be written twice."""
+        self.closed = True
+        self._guard.forsake(f"the image belongs to the process that opened it: {self.spec}")
+        for device in self._assembly.devices:
+            device.close()
+
     async def _finish(self) -> None:
         try:
             if hasattr(self, "reader"):
@@ -164,6 +173,10 @@ class Session:
 
         return self.ask(name, near)
 
+    def undivided(self, function: Callable[..., T], *arguments: Any) -> T:
+        """The result of a function that makes several calls, which Ctrl-C is not to come between."""
+        return self._guard.undivided(function, *arguments)
+
     def remember(self, raw: ImageFile, file: IO[Any]) -> None:
         """`file`, which writes through `raw`, is to be closed before the image is."""
         self._files[raw] = file
@@ -187,3 +200,12 @@ class Session:
 def _close_all() -> None:
     for image in list(_OPEN):
         image.close()
+
+
+def _forsake_writable() -> None:
+    for image in list(_OPEN):
+        if image.writable:
+            image._forsake()
+
+
+os.register_at_fork(after_in_child=_forsake_writable)

@@ -12,14 +12,14 @@ import stat
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
-from minixfs.errors import Exists, IdOverflow, MinixFsError, NotDirectory
-from minixfs.fs.protocol import FileServer, Node
+from minixfs.errors import Exists, MinixFsError, NotDirectory
+from minixfs.fs.protocol import DirEntry, FileServer, Node
 from minixfs.hw.blockdev.device import Data
 from minixfs.image.image import Image
 from minixfs.image.paths import absolute, join
 from minixfs.trees.chain import Chain, checked
 from minixfs.trees.entry import Entry
-from minixfs.trees.sink import CarryError, Found, Keep
+from minixfs.trees.sink import CarryError, Found, Keep, started
 
 NS = 1_000_000_000
 TIME_MAX = 0xFFFFFFFF
@@ -39,6 +39,7 @@ class ImageSink:
         self._step = step
         self._fs: FileServer = image.system.vfs.root.fs
         self._first: dict[Hashable, bytes] = {}
+        self._symlinks: set[bytes] = set()
         self._directories: list[Entry] = []
         name = self.name_of(b"")
         self._top = image.ask(name, image.reader.hold, self.top)
@@ -62,14 +63,13 @@ class ImageSink:
             return None
         except OSError as error:
             raise CarryError("cannot stat {}", self.name_of(path), error) from error
-        return Found(found.mode, (id(self.image), found.ino), found.mtime, found.size)
+        return Found(found.mode, (id(self.image), found.ino), found.nlink, found.mtime)
 
     def put(self, entry: Entry, *, data: bool = True) -> None:
-        if entry.link is not None:
-            first = self._first.setdefault(entry.link, entry.path)
-            if first != entry.path:
-                self.link(first, entry.path)
-                return
+        first = None if entry.link is None else self._first.get(entry.link)
+        if first is not None:
+            self.link(first, entry.path)
+            return
         if self._keep.times and not 0 <= entry.mtime < (TIME_MAX + 1) * NS:
             raise CarryError("cannot keep the time of {}", self.name_of(entry.path), errno.EOVERFLOW)
         if entry.is_file:
@@ -78,6 +78,8 @@ class ImageSink:
             self._put_directory(entry)
         else:
             self._put_other(entry)
+        if entry.link is not None:
+            self._first[entry.link] = entry.path
 
     def link(self, existing: bytes, path: bytes) -> None:
         with _Doing("cannot create hard link {}", self, path):
@@ -126,17 +128,17 @@ class ImageSink:
             self._directories.append(entry)
 
     def _put_file(self, entry: Entry, data: bool) -> None:
+        pieces = started(entry) if data else iter(())
         directory, name = self._place(entry.path)
         with _Doing("cannot create regular file {}", self, entry.path):
-            number, made = self._ask(self._create, directory, name, self._keep.mode_of(entry), *self._owner(entry))
+            number, made = self._ask(self._create, directory, name, entry, data)
         try:
             end = 0
-            if data and entry.content is not None:
-                for at, piece in entry.content():
-                    with _Doing("error writing {}", self, entry.path):
-                        self._ask(self._write, number, at, piece)
-                    end = at + len(piece)
-                    self._step(len(piece))
+            for at, piece in pieces:
+                with _Doing("error writing {}", self, entry.path):
+                    self._ask(self._write, number, at, piece)
+                end = at + len(piece)
+                self._step(len(piece))
             if data and end < entry.size:
                 with _Doing("error writing {}", self, entry.path):
                     self._ask(self._fs.truncate, number, entry.size)
@@ -184,21 +186,35 @@ class ImageSink:
             except NotDirectory:
                 raise Exists from None
 
-    async def _create(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> tuple[int, bool]:
-        """An empty regular file, in use, and whether it is new."""
+    async def _create(self, directory: int, name: bytes, entry: Entry, data: bool) -> tuple[int, bool]:
+        """A regular file, in use, empty if it is to get data, and whether it is new."""
+        mode = stat.S_IFREG | self._keep.mode_of(entry)
         try:
-            node: Node = await self._fs.create(directory, name, stat.S_IFREG | mode, uid, gid)
+            node: Node = await self._fs.create(directory, name, mode, *self._owner(entry))
         except Exists:
             node = await self._fs.lookup_entry(directory, name)
             try:
+                if stat.S_ISLNK(node.mode) and entry.path not in self._symlinks:
+                    node = await self._followed(node, join(self.top, entry.path))
                 if not stat.S_ISREG(node.mode):
                     raise
-                await self._fs.truncate(node.ino, 0)
+                if data:
+                    await self._fs.truncate(node.ino, 0)
             except BaseException:
                 await self._fs.putnode(node.ino, 1)
                 raise
             return node.ino, False
         return node.ino, True
+
+    async def _followed(self, link: Node, path: bytes) -> Node:
+        """What a symbolic link leads to, in exchange for the link."""
+        found = await self.image.reader.hold(path)
+        try:
+            await self._fs.getnodes([DirEntry(found.ino, 0, b"")])
+        finally:
+            self.image.reader.release(found.ino)
+        await self._fs.putnode(link.ino, 1)
+        return found
 
     async def _write(self, number: int, at: int, data: Data) -> None:
         written = await self._fs.write(number, at, data)
@@ -218,12 +234,10 @@ class ImageSink:
         owner = self._owner(entry)
         if entry.is_symlink:
             await self._fs.symlink(directory, name, entry.target, *owner)
+            self._symlinks.add(entry.path)
             return
         mode = stat.S_IFMT(entry.mode) | self._keep.mode_of(entry)
-        major, minor = os.major(entry.rdev), os.minor(entry.rdev)
-        if entry.is_device and (major > 0xFF or minor > 0xFF):
-            raise IdOverflow(message=f"device number {major}:{minor} does not fit")
-        await self._fs.mknod(directory, name, mode, *owner, major << 8 | minor if entry.is_device else 0)
+        await self._fs.mknod(directory, name, mode, *owner, entry.rdev if entry.is_device else 0)
 
     async def _stamp(self, directory: int, name: bytes, entry: Entry) -> None:
         node = await self._fs.lookup_entry(directory, name)

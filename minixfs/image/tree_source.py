@@ -53,16 +53,17 @@ def entries(
             for name, known in children:
                 if isinstance(known, OSError):
                     raise known
+                path = prefix + name
                 if follow and stat.S_ISLNK(known.mode):
-                    found, known = source.look(prefix + name, True)
+                    found, known = source.look(path, True)
                 else:
-                    found = source.entry(prefix + name, known)
+                    found = source.entry(path, known)
                 if found.is_directory and known.ino in above:
                     raise OSError(errno.ELOOP, f"directory inode {known.ino} is met again", found.origin)
                 yield found
-                if found.is_directory:
+                if stat.S_ISDIR(known.mode):
                     above.add(known.ino)
-                    walk.append((found.path + b"/", known.ino, source.children(found.path + b"/", known.ino)))
+                    walk.append((path + b"/", known.ino, source.children(path + b"/", known.ino)))
                     break
             else:
                 walk.pop()
@@ -129,7 +130,7 @@ class _Source:
         elif kind == stat.S_IFLNK:
             made.target = self.image.ask(made.origin, self.held, status.ino, self.fs.readlink)
         elif kind in (stat.S_IFCHR, stat.S_IFBLK):
-            made.rdev = os.makedev(status.rdev >> 8, status.rdev & 0xFF)
+            made.rdev = status.rdev
         if status.nlink > 1 and kind != stat.S_IFDIR:
             made.link = (id(self.image), status.ino)
         return made

@@ -69,7 +69,7 @@ class Disk:
 
 
 def plan(layout: str, size: int | None, wishes: Mapping[str, int | None]) -> Disk:
-    """A disk of `size` bytes, or with None one that has room for its parts. `wishes` are the sizes of parts in bytes.
+    """A disk of at most `size` bytes, or with None one with room for its parts. `wishes` are sizes of parts in bytes.
 
     The root has 64 MiB unless said otherwise, /home a fifth of the rest, /usr what is left; /home what is left if
     only /usr has a size. A part of 0 bytes is left out. Raises UsageError.
@@ -77,7 +77,7 @@ def plan(layout: str, size: int | None, wishes: Mapping[str, int | None]) -> Dis
     form = LAYOUTS[layout]
     names = present(layout, wishes)
     first = form.start + form.gap
-    end = None if size is None else size // SECTOR
+    end = None if size is None else size // SECTOR // form.padding * form.padding
     wanted = {name: -(-wish // SECTOR) for name, wish in wishes.items() if wish is not None}
     counts = _share(None if end is None else end - first, names, wanted)
     parts = dict.fromkeys(PARTS, Slot())

@@ -24,20 +24,17 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from minixfs.errors import DeviceError, UsageError
 from minixfs.fs.mfs import layout
-from minixfs.fs.mfs.bitorder import BitOrder, from_bits
+from minixfs.fs.mfs.bitorder import BitOrder
 from minixfs.fs.mfs.layout import Variant, variant_for
 from minixfs.fs.mfs.superblock import Superblock, blocks_for
-from minixfs.hw.blockdev.device import BlockDevice
+from minixfs.hw.blockdev.device import BlockDevice, Data
+from minixfs.mkfs.mfs_contents import Contents
 from minixfs.mkfs.populate import Limits, Tree, gather
 from minixfs.mkfs.stream import Progress, Stream
 from minixfs.trees.entry import Entry
-
-if TYPE_CHECKING:
-    from minixfs.mkfs.mfs_contents import Contents
 
 USAGE = 16
 """Exit code of mkfs for a wish that cannot be met."""
@@ -129,8 +126,6 @@ def limits_for(options: Options) -> Limits:
 
 def contents_for(tree: Tree, options: Options) -> Contents:
     """The files of `tree` as a volume made with `options` will hold them. Raises UsageError."""
-    from minixfs.mkfs.mfs_contents import Contents
-
     return Contents(tree, options.variant, block_size_for(options), options.zone_shift)
 
 
@@ -237,13 +232,13 @@ async def make(
     size = superblock.block_size
     position = layout.START_BLOCK * size
     for bits, used, blocks in (
-        (superblock.inode_bits, 1 + len(inodes), superblock.imap_blocks),
+        (superblock.inode_bits, 1 + len(contents.tree), superblock.imap_blocks),
         (superblock.zone_bits, 1 + contents.total, superblock.zmap_blocks),
     ):
         for offset, part in _fresh_map(bits, used, blocks * size, size, order, options.padding):
             await _write(device, position + offset, part)
         position += blocks * size
-    await _write(device, position, inodes.tobytes())
+    await _write(device, position, inodes)
     await device.flush()
     built = superblock.build()
     await _write(device, 0, bytes(layout.SUPERBLOCK_OFFSET) + built)
@@ -299,16 +294,17 @@ def _fresh_map(
     Maps of large volumes are many MiB of zeroes, so only both ends are made: the start, and from the block
     that the padding begins in.
     """
-    import numpy as np
-
     head = blocks_for(used, 8 * block_size) * block_size
     tail = bits // (8 * block_size) * block_size
-    if head <= tail:
-        yield 0, from_bits(np.arange(8 * head) < used, order, head, padding=False)
-        used = 0
-    else:
+    ones = (1 << used) - 1
+    if head > tail:
         tail = 0
-    yield tail, from_bits(np.arange(8 * tail, bits) < used, order, size - tail, padding)
+    else:
+        yield 0, bytes(order.physical(ones.to_bytes(head, "little")))
+        ones = 0
+    if padding:
+        ones |= (1 << 8 * (size - tail)) - (1 << bits - 8 * tail)
+    yield tail, bytes(order.physical(ones.to_bytes(size - tail, "little")))
 
 
 async def _zero(device: BlockDevice, start: int, end: int) -> None:
@@ -322,7 +318,7 @@ async def _zero(device: BlockDevice, start: int, end: int) -> None:
             await _write(device, offset, memoryview(zeroes)[:length])
 
 
-async def _write(device: BlockDevice, offset: int, data: bytes | memoryview) -> None:
+async def _write(device: BlockDevice, offset: int, data: Data) -> None:
     """Write whole sectors: everything that is written here starts a block whose rest is zero."""
     filler = bytes(-len(data) % device.sector_size)
     if await device.write(offset, [data, filler]) != len(data) + len(filler):

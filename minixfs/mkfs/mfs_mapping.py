@@ -1,82 +1,124 @@
 """The zone pointers of one new file, all at once (specification: file systems, 1.7).
 
-`Mapping(indexes, ...)` takes the zones of a file that hold data, by their place in the file; all others are holes. It
-knows how many indirect blocks that needs, and `place` makes them.
+`Mapping(runs, ...)` takes the zones of a file that hold data, by their place in the file; all others are holes. It
+knows how many indirect blocks that needs, and `place` makes them. Everything here comes in *runs*, (first, count), that
+ascend and do not touch, so that the work depends on how a file is cut up and hardly on how large it is.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
 
 from minixfs.fs.mfs.layout import DIRECT_ZONES
 
-Numbers = NDArray[np.int64]
+Run = tuple[int, int]
+_CODES = {2: "H", 4: "I"}
 
 
-def indirect_blocks(zones: Numbers, per_block: int, levels: int) -> Numbers:
-    """How many indirect blocks files of so many zones need when they have no holes."""
-    rest = zones - DIRECT_ZONES
-    blocks = np.zeros_like(zones)
+def indirect_blocks(zones: int, per_block: int, levels: int) -> int:
+    """How many indirect blocks a file of so many zones needs when it has no holes."""
+    blocks, rest = 0, zones - DIRECT_ZONES
     for level in range(1, levels + 1):
-        inside = np.clip(rest, 0, per_block**level)
-        for height in range(1, level + 1):
-            blocks += -(-inside // per_block**height)
-        rest = rest - per_block**level
+        inside = min(rest, per_block**level)
+        if inside <= 0:
+            break
+        blocks += sum(-(-inside // per_block**height) for height in range(1, level + 1))
+        rest -= inside
     return blocks
 
 
+def scaled(runs: Iterable[Run], unit: int) -> list[Run]:
+    """The runs of the units, each of so many, that `runs` touch."""
+    found: list[Run] = []
+    for start, length in runs:
+        first, end = start // unit, -(-(start + length) // unit)
+        if found and first <= sum(found[-1]):
+            found[-1] = (found[-1][0], end - found[-1][0])
+        else:
+            found.append((first, end - first))
+    return found
+
+
 class Mapping:
-    """`indexes` ascend. `per_block` pointers are in an indirect block, and an inode has `levels` trees of them.
+    """`per_block` pointers are in an indirect block, and an inode has `levels` trees of them.
 
     `trees[level]` lists, from the leaves to the one root, which of the blocks that a full tree would have are there;
     what is below the leaves are the zones themselves.
     """
 
-    def __init__(self, indexes: Numbers, per_block: int, levels: int) -> None:
+    def __init__(self, runs: Iterable[Run], per_block: int, levels: int) -> None:
         self.per_block = per_block
-        self.direct = indexes[indexes < DIRECT_ZONES]
-        self.trees: list[list[Numbers]] = []
-        rest = indexes[len(self.direct) :] - DIRECT_ZONES
+        runs = list(runs)
+        self.direct = _between(runs, 0, DIRECT_ZONES)
+        self.trees: list[list[list[Run]]] = []
+        start = DIRECT_ZONES
         for level in range(1, levels + 1):
-            span = per_block**level
-            inside = int(np.searchsorted(rest, span))
-            present = [rest[:inside]]
+            present = [_between(runs, start, start + per_block**level)]
             for _ in range(level):
-                present.append(np.unique(present[-1] // per_block))
+                present.append(scaled(present[-1], per_block))
             self.trees.append(present)
-            rest = rest[inside:] - span
+            start += per_block**level
 
     @property
     def blocks(self) -> int:
         """How many indirect blocks there are."""
-        return sum(len(numbers) for present in self.trees for numbers in present[1:])
+        return sum(_total(runs) for present in self.trees for runs in present[1:])
 
-    def place(self, zone: int, dtype: np.dtype[Any], zone_size: int) -> tuple[Numbers, bytes]:
+    def place(self, zone: int, pointer_size: int, order: str, zone_size: int) -> tuple[list[int], bytes]:
         """Let the file have the zones from `zone` on: first the indirect blocks, then the data.
 
         Returns the pointers for the inode, and the contents of the zones with indirect blocks, of `zone_size` bytes
-        each. `dtype` is that of a pointer on the disk.
+        each, with pointers of `pointer_size` bytes in byte order `order` as struct names it.
         """
         data = zone + self.blocks
-        pointers = np.zeros(DIRECT_ZONES + len(self.trees), np.int64)
-        pointers[self.direct] = data + np.arange(len(self.direct))
-        data += len(self.direct)
+        pointers = [0] * (DIRECT_ZONES + len(self.trees))
+        for first, count in self.direct:
+            pointers[first : first + count] = range(data, data + count)
+            data += count
+        filler = bytes(zone_size - self.per_block * pointer_size)
         parts: list[bytes] = []
         for level, present in enumerate(self.trees):
-            if not len(present[0]):
+            if not present[0]:
                 continue
             pointers[DIRECT_ZONES + level] = zone
             for height in range(level + 1, 0, -1):
-                count = len(present[height])
-                below = zone + count if height > 1 else data
-                block = np.zeros((count, zone_size // dtype.itemsize), dtype)
-                children = present[height - 1]
-                row = np.searchsorted(present[height], children // self.per_block)
-                block[row, children % self.per_block] = below + np.arange(len(children))
-                parts.append(block.tobytes())
-                zone += count
-            data += len(present[0])
+                zone += _total(present[height])
+                below = zone if height > 1 else data
+                for block in self._blocks(present[height], present[height - 1], below, _CODES[pointer_size]):
+                    if order != {"little": "<", "big": ">"}[sys.byteorder]:
+                        block.byteswap()
+                    parts += (block.tobytes(), filler)
+            data += _total(present[0])
         return pointers, b"".join(parts)
+
+    def _blocks(self, present: list[Run], children: list[Run], zone: int, code: str) -> Iterator[array[int]]:
+        """The blocks `present`, with pointers to their `children`, which lie at `zone` and behind it."""
+        waiting = iter(children)
+        child, left = next(waiting)
+        for first, count in present:
+            for number in range(first, first + count):
+                block = array(code, bytes(self.per_block * array(code).itemsize))
+                end = (number + 1) * self.per_block
+                while left and child < end:
+                    length = min(left, end - child)
+                    at = child - number * self.per_block
+                    block[at : at + length] = array(code, range(zone, zone + length))
+                    zone, child, left = zone + length, child + length, left - length
+                    if not left:
+                        child, left = next(waiting, (0, 0))
+                yield block
+
+
+def _between(runs: Iterable[Run], start: int, end: int) -> list[Run]:
+    """What of the runs lies in start..end, counted from start."""
+    return [
+        (max(first, start) - start, min(first + count, end) - max(first, start))
+        for first, count in runs
+        if first < end and first + count > start
+    ]
+
+
+def _total(runs: Iterable[Run]) -> int:
+    return sum(count for _, count in runs)

@@ -21,6 +21,7 @@ Progress = Callable[[int], object]
 _CHUNK = 4 << 20
 """Bytes that make a full load."""
 _ZEROES = bytes(1 << 16)
+_VIEW = memoryview(_ZEROES)
 
 
 class Stream:
@@ -53,7 +54,7 @@ class Stream:
             self._waiting.append(_ZEROES)
             gap -= len(_ZEROES)
         if gap:
-            self._waiting.append(_ZEROES[:gap])
+            self._waiting.append(_VIEW[:gap])
 
     async def drain(self) -> None:
         """Write what was put; all of it ends on a sector. Raises DeviceError."""

@@ -30,6 +30,7 @@ class Entry:
     `size` is that of a regular file, 0 for all others; `rdev` the device number (Linux's encoding) of a device node;
     `target` the text of a symbolic link. `origin` names the file for messages: what the user would call it. `runs`
     says where a regular file has data, as (offset, bytes), ascending and apart; None when nothing is known of holes.
+    `implied`: nothing but the path of another file says that this directory exists, its attributes are made up.
     """
 
     path: bytes
@@ -46,6 +47,7 @@ class Entry:
     content: Content | None = None
     runs: Sequence[tuple[int, int]] | None = None
     origin: str = ""
+    implied: bool = False
 
     @property
     def name(self) -> bytes:

@@ -24,6 +24,7 @@ a comment; ``\\ooo`` for a byte that could not be written otherwise; and lines o
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -184,12 +185,12 @@ class _Reader:
 
     def take_source(self, entry: Entry, source: bytes) -> None:
         try:
-            path = os.path.realpath(source)
+            path = os.path.realpath(source) if os.path.islink(source) else source
             found = os.stat(path)
             if not stat.S_ISREG(found.st_mode) and path != os.devnull.encode():
                 raise self.error(f"{os.fsdecode(source)} is not a regular file")
-            with open(path, "rb"):  # what may not be read is found before anything is made
-                pass
+            if not os.access(path, os.R_OK):  # found before anything is made
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             take_content(entry, path, found)
         except OSError as error:
             raise self.error(f"{os.fsdecode(source)}: {error.strerror}") from error

@@ -13,14 +13,15 @@ sink can be used further. `close` lets go of everything and belongs into a ``fin
 from __future__ import annotations
 
 import errno
+import itertools
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from minixfs.errors import PosixError
 from minixfs.hw.blockdev.device import Data
-from minixfs.trees.entry import PIECE, Content, Entry
+from minixfs.trees.entry import PIECE, Entry
 
 ZEROES_CHECKED = 4096
 """Bytes, aligned, that must be zero to become a hole."""
@@ -61,12 +62,13 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is at a path: `identity` tells files of one sink apart, `mtime` is nanoseconds since 1970."""
+    """What is at a path: `identity` tells files of one sink apart, `links` is how many names it has, `mtime` is
+    nanoseconds since 1970."""
 
     mode: int
     identity: tuple[int, int]
+    links: int
     mtime: int
-    size: int
 
     @property
     def is_directory(self) -> bool:
@@ -83,7 +85,8 @@ class Sink(Protocol):
     def find(self, path: bytes, *, follow: bool = False) -> Found | None: ...
 
     def put(self, entry: Entry, *, data: bool = True) -> None:
-        """Without `data` a regular file's contents stay as they are, or empty."""
+        """Without `data` a regular file's contents stay as they are, or empty. Errors of the source come as they are;
+        where it cannot even be opened, nothing is made."""
         ...
 
     def link(self, existing: bytes, path: bytes) -> None:
@@ -97,39 +100,38 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-def dense(content: Content, size: int) -> Content:
+def started(entry: Entry) -> Iterator[tuple[int, Data]]:
+    """The pieces of a regular file, whose first one has been read already. Raises what the source raises."""
+    pieces = iter(()) if entry.content is None else entry.content()
+    first = next(pieces, None)
+    return iter(()) if first is None else itertools.chain((first,), pieces)
+
+
+def dense(pieces: Iterable[tuple[int, Data]], size: int) -> Iterator[tuple[int, Data]]:
     """The same data without holes, up to `size`."""
-
-    def pieces() -> Iterator[tuple[int, Data]]:
-        position = 0
-        for at, data in content():
-            yield from _zeroes(position, at)
-            yield at, data
-            position = at + len(data)
-        yield from _zeroes(position, size)
-
-    return pieces
+    position = 0
+    for at, data in pieces:
+        yield from _zeroes(position, at)
+        yield at, data
+        position = at + len(data)
+    yield from _zeroes(position, size)
 
 
-def sparse(content: Content) -> Content:
+def sparse(pieces: Iterable[tuple[int, Data]]) -> Iterator[tuple[int, Data]]:
     """The same data with a hole wherever a whole piece of `ZEROES_CHECKED` bytes is zero."""
     zeroes = bytes(ZEROES_CHECKED)
-
-    def pieces() -> Iterator[tuple[int, Data]]:
-        for at, data in content():
-            view = memoryview(data)
-            start = done = 0
-            while done < len(view):
-                end = min(len(view), done + ZEROES_CHECKED - (at + done) % ZEROES_CHECKED)
-                if view[done:end] == zeroes:
-                    if start < done:
-                        yield at + start, view[start:done]
-                    start = end
-                done = end
-            if start < done:
-                yield at + start, view[start:done]
-
-    return pieces
+    for at, data in pieces:
+        view = memoryview(data)
+        start = done = 0
+        while done < len(view):
+            end = min(len(view), done + ZEROES_CHECKED - (at + done) % ZEROES_CHECKED)
+            if view[done:end] == zeroes[: end - done]:
+                if start < done:
+                    yield at + start, view[start:done]
+                start = end
+            done = end
+        if start < done:
+            yield at + start, view[start:done]
 
 
 def _zeroes(start: int, end: int) -> Iterator[tuple[int, Data]]:

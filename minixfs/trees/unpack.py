@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 
 from minixfs.hw.blockdev.device import Data
 from minixfs.trees.chain import Chain, checked
 from minixfs.trees.entry import Entry
-from minixfs.trees.sink import CarryError, Found, Keep, dense
+from minixfs.trees.sink import CarryError, Found, Keep, dense, started
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -48,20 +48,21 @@ class HostSink:
             return None
         except OSError as error:
             raise CarryError("cannot stat {}", self.name_of(path), error) from error
-        return Found(status.st_mode, (status.st_dev, status.st_ino), status.st_mtime_ns, status.st_size)
+        return Found(status.st_mode, (status.st_dev, status.st_ino), status.st_nlink, status.st_mtime_ns)
 
     def put(self, entry: Entry, *, data: bool = True) -> None:
-        if entry.link is not None:
-            first = self._first.setdefault(entry.link, entry.path)
-            if first != entry.path:
-                self.link(first, entry.path)
-                return
+        first = None if entry.link is None else self._first.get(entry.link)
+        if first is not None:
+            self.link(first, entry.path)
+            return
         if entry.is_file:
             self._put_file(entry, data)
         elif entry.is_directory:
             self._put_directory(entry)
         else:
             self._put_other(entry)
+        if entry.link is not None:
+            self._first[entry.link] = entry.path
 
     def link(self, existing: bytes, path: bytes) -> None:
         try:
@@ -123,13 +124,14 @@ class HostSink:
             self._directories.append((entry, made))
 
     def _put_file(self, entry: Entry, data: bool) -> None:
+        pieces = started(entry) if data else iter(())
         try:
-            fd = self._open(entry)
+            fd, is_new = self._open(entry, data)
         except OSError as error:
             raise CarryError("cannot create regular file {}", self.name_of(entry.path), error) from error
         try:
             if data:
-                self._fill(fd, entry)
+                self._fill(fd, entry, pieces, is_new or stat.S_ISREG(os.fstat(fd).st_mode))
             if self._keep.any:
                 try:
                     self._finish_file(fd, entry, True)
@@ -138,27 +140,26 @@ class HostSink:
         finally:
             os.close(fd)
 
-    def _open(self, entry: Entry) -> int:
-        """The file, empty."""
+    def _open(self, entry: Entry, data: bool) -> tuple[int, bool]:
+        """The file, empty if it is to get data, and whether it is new."""
         directory, name = self._place(entry.path)
         try:  # with a mode that nobody else has a use for, until it is complete
-            return os.open(name, _NEW, 0o600 if self._keep.mode else self._keep.mode_of(entry), dir_fd=directory)
+            return os.open(name, _NEW, 0o600 if self._keep.mode else self._keep.mode_of(entry), dir_fd=directory), True
         except FileExistsError:
             if entry.path in self._symlinks:
                 raise OSError(errno.ELOOP, "a symbolic link that was just made is in its place") from None
-            return os.open(name, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, dir_fd=directory)
+            flags = os.O_WRONLY | os.O_CLOEXEC | (os.O_TRUNC if data else 0)
+            return os.open(name, flags, dir_fd=directory), False
 
-    def _fill(self, fd: int, entry: Entry) -> None:
+    def _fill(self, fd: int, entry: Entry, pieces: Iterator[tuple[int, Data]], seekable: bool) -> None:
         """Store the data; what reads it raises errors of its own."""
-        content = entry.content or (lambda: iter(()))
-        seekable = stat.S_ISREG(os.fstat(fd).st_mode)
         end = 0
-        for at, data in content() if seekable else dense(content, entry.size)():
+        for at, data in pieces if seekable else dense(pieces, entry.size):
+            end = at + len(data)
             try:
                 _write(fd, data, at if seekable else None)
             except OSError as error:
                 raise CarryError("error writing {}", self.name_of(entry.path), error) from error
-            end = at + len(data)
             self._step(len(data))
         if seekable and end < entry.size:
             try:

@@ -60,6 +60,7 @@ class _Node:
     data: int = 0
     runs: list[tuple[int, int]] | None = None
     is_linked: bool = False
+    implied: bool = False
     children: dict[bytes, _Node] | None = None
 
 
@@ -95,6 +96,7 @@ class TarSource:
         entry.target = node.target
         entry.origin = f"{self.name}: {os.fsdecode(path) or '.'}"
         entry.runs = node.runs
+        entry.implied = node.implied
         if node.is_linked:
             entry.link = id(node)  # of an object that lives as long as the iteration
         if node.size:
@@ -103,7 +105,7 @@ class TarSource:
 
     def _read(self) -> _Node:
         """All files of the archive, below their top."""
-        root = _Node(stat.S_IFDIR | 0o755, children={})
+        root = _Node(stat.S_IFDIR | 0o755, implied=True, children={})
         self._file.seek(0)
         try:
             with tarfile.open(fileobj=self._file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
@@ -129,7 +131,8 @@ class TarSource:
         *above, name = names
         directory = root
         for part in above:
-            implied = _Node(stat.S_IFDIR | 0o755, mtime=node.mtime, atime=node.mtime, ctime=node.mtime, children={})
+            implied = _Node(stat.S_IFDIR | 0o755, mtime=node.mtime, implied=True, children={})
+            implied.atime = implied.ctime = node.mtime
             directory = _children(directory).setdefault(part, implied)
             if directory.children is None:
                 raise self._error(member, "what should be a directory above it is none")
@@ -217,6 +220,7 @@ def _renew(directory: _Node, node: _Node) -> None:
     """Give a directory the attributes with which it came again."""
     directory.mode, directory.uid, directory.gid = node.mode, node.uid, node.gid
     directory.mtime, directory.atime, directory.ctime = node.mtime, node.atime, node.ctime
+    directory.implied = False
 
 
 def _time(member: tarfile.TarInfo, name: str, default: int) -> int:

@@ -301,7 +301,7 @@ async def test_a_device_number_from_create_is_ignored() -> None:
     fs.create_rdev = 0x0403
     process = Process(vfs)
     fd = await process.open(b"/new", os.O_CREAT | os.O_RDWR)
-    vnode = vfs.vnodes.find(vfs.root.key | fs.find_path(b"new").num)
+    vnode = vfs.vnodes.find(vfs.root.key_of(fs.find_path(b"new").num))
     assert vnode is not None
     assert vnode.rdev is None
     assert await process.write(fd, b"data") == 4

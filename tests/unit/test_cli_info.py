@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from minixfs.fs.mfs.layout import VARIANTS, Variant
 from minixfs.mkfs.mfs import Options, choose_variant
 from tests.support.command import command
 from tests.support.mfs_image import Image, populated
+from tests.support.peers import require
+from tests.support.volumes import KINDS
 
 from .test_partition import table
 
@@ -123,3 +128,87 @@ def test_what_is_neither_is_an_error(disk: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.touch()
     assert "is empty" in command("info", empty).err
+
+
+# ---- for programs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["V1", "V2", "V2-big", "V3-1K", "V3-4K", "V3-1536", "V1L-big"])
+def test_tags_are_those_of_blkid(tmp_path: Path, name: str) -> None:
+    require("blkid")
+    image = store(tmp_path / "an image", populated(KINDS[name].options, KINDS[name].size))
+    for options in ((), ("-s", "TYPE"), ("-s", "VERSION", "-s", "BLOCK_SIZE"), ("-s", "UUID")):
+        for output in ("export", "value"):
+            answer = command("info", "-o", output, *options, image)
+            assert (answer.code, answer.out.decode()) == (0, blkid("-o", output, *options, str(image)))
+
+
+def test_tags_of_a_disk_are_those_of_blkid(disk: Path) -> None:
+    require("blkid")
+    for identifier in (bytes(4), b"\x78\x56\x34\x12"):
+        content = bytearray(disk.read_bytes())
+        content[440:444] = identifier
+        disk.write_bytes(content)
+        assert command("info", "-o", "export", disk).out.decode() == blkid("-o", "export", str(disk))
+
+
+def blkid(*arguments: str) -> str:
+    program = shutil.which("blkid", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    assert program is not None
+    return subprocess.run([program, "-p", *arguments], stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+
+
+def test_nothing_known_has_blkids_exit_code(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(1 << 16))
+    assert command("info", "-o", "export", image).code == 2
+    assert command("info", image).code == 1
+    assert "leave them out" in command("info", "-o", "export", "--json", image).err
+
+
+# ---- how things lie ------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_shown_run_by_run(tmp_path: Path) -> None:
+    volume = populated(KINDS["V3-1K-zones-of-8"].options)
+    image = store(tmp_path / "image", volume)
+    inode = volume.inode(volume.entry(b"/holes")[1])
+    first = volume.zone_at(inode, 0) * 8
+    last_place = 7 + volume.superblock.pointers_per_block + 3
+    last = volume.zone_at(inode, last_place) * 8
+    answer = command("info", f"{image}:/holes")
+    assert (answer.code, answer.err) == (0, "")
+    assert "16 blocks of 1024 bytes and 2 indirect blocks, 2 runs" in answer.lines[0]
+    assert answer.lines[2].split() == ["0", "0-7", f"{first}-{first + 7}", "8"]
+    assert answer.lines[3].split() == ["1", f"{last_place * 8}-{last_place * 8 + 7}", f"{last}-{last + 7}", "8"]
+    facts = json.loads(command("info", "--json", f"{image}:/holes").out)
+    assert facts["runs"][0] == {"logical": 0, "physical": first, "length": 8}
+    assert "0 blocks" in command("info", f"{image}:/device").out.decode()
+    assert "No such file" in command("info", f"{image}:/none").err
+
+
+def test_links_on_the_way_are_followed_and_at_the_end_are_not(tmp_path: Path) -> None:
+    volume = populated(Options())
+    for name, target in ((b"up", b"a/deep/.."), (b"round", b"round/x"), (b"top", b"/b")):
+        link = volume.create(0o120777, target)
+        volume.link(volume.inode(1), link.number, name)
+    image = store(tmp_path / "image", volume)
+    inode = volume.entry(b"/a/big")[1]
+    assert json.loads(command("info", "--json", f"{image}:/up/big").out)["inode"] == inode
+    assert json.loads(command("info", "--json", f"{image}:/top/../up/./big").out)["inode"] == inode
+    assert json.loads(command("info", "--json", f"{image}:/up").out)["inode"] == volume.entry(b"/up")[1]
+    assert "Too many levels" in command("info", f"{image}:/round/x").err
+    assert "Not a directory" in command("info", f"{image}:/fifo/x").err
+
+
+def test_free_space_is_told_in_pieces(tmp_path: Path) -> None:
+    volume = populated(Options())
+    before = json.loads(command("info", "--json", store(tmp_path / "image", volume)).out)
+    taken = volume.superblock.zones - 5
+    volume.set_bit("zone", volume.zone_bit(taken), True)
+    after = json.loads(command("info", "--json", store(tmp_path / "image", volume)).out)
+    size = volume.superblock.zone_size
+    assert before["fragmentation"]["free_runs"] == 1
+    assert before["fragmentation"]["free_run_largest"] == before["free"]
+    assert after["fragmentation"]["free_runs"] == 2
+    assert after["fragmentation"]["free_run_largest"] == before["free"] - 5 * size

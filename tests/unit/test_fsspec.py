@@ -41,7 +41,8 @@ class Fixtures(abstract.AbstractFixtures):
     """One image for each class: every test removes what it made."""
 
     @pytest.fixture(scope="class")
-    def fs(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinixFileSystem]:
+    @classmethod
+    def fs(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinixFileSystem]:
         image = new_image(tmp_path_factory.mktemp("fsspec") / "image")
         fs = MinixFileSystem(str(image), writable=True, auto_mkdir=True)
         fs.mkdir("/tests")

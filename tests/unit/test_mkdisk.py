@@ -23,7 +23,7 @@ from minixfs.mkfs.mfs import Options, contents_for, limits_for
 from minixfs.mkfs.populate import gather
 from minixfs.trees.entry import Entry
 from tests.support.command import command
-from tests.support.peers import require
+from tests.support.peers import fsck_minix, require
 
 MIB = 1 << 20
 
@@ -105,6 +105,12 @@ def test_what_cannot_be(layout: str, size: int | None, wishes: dict[str, int], c
     with pytest.raises(UsageError, match=complaint) as caught:
         plan(layout, size, wishes)
     assert caught.value.exit_code == 16
+
+
+def test_a_release_disk_is_never_larger_than_the_device() -> None:
+    disk = plan("release", 100 * MIB - 1, {})
+    assert disk.size == 99 * MIB
+    assert disk.primary.end <= 99 * 2048
 
 
 def test_a_table_does_not_reach_too_far() -> None:
@@ -294,3 +300,43 @@ def test_without_a_size_the_parts_fit_their_contents(place: Path) -> None:
         command("mkdisk", "-f", "roomy", "--root", "top", "--home-size", "0", "--usr", "p", "--mtime", "@5").code == 0
     )
     assert (place / "roomy").stat().st_size == len(before)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["info"],
+        ["ls"],
+        ["stat", "-f"],
+        ["mkdir", "{}:/a"],
+        ["touch", "{}:/b"],
+        ["find"],
+        ["map"],
+        ["dump", "{}", "superblock"],
+        ["fsck", "-n"],
+        ["mkfs", "-f"],
+    ],
+)
+def test_every_part_is_an_image_for_every_command(place: Path, words: list[str]) -> None:
+    assert command("mkdisk", "disk", "5M", "--root-size", "1M").code == 0
+    for name, others in (("p0s0", "p0s2"), ("p0s2", "p0s0")):
+        part = f"disk:{name}"
+        line = [word.format(part) for word in words]
+        answer = command(*(line if line != words else [*line, part]))
+        assert (answer.code, answer.err) == (0, "")
+        assert command("fsck", "-n", "-f", f"disk:{others}").code == 0
+
+
+def test_standard_input_fills_one_part(place: Path) -> None:
+    answer = command("mkdisk", "disk", "5M", "--root", "-", "--usr", "-")
+    assert (answer.code, answer.err) == (16, "minixfs mkdisk: standard input can fill one part alone\n")
+
+
+def test_util_linux_finds_the_parts_clean(place: Path) -> None:
+    require("fsck.minix")
+    assert command("mkdisk", "disk", "5M", "--root-size", "1M", "-B", "1K", "--home", "top", "--usr", "p").code == 0
+    content = (place / "disk").read_bytes()
+    for partition in run(scan(RamDisk(content)))[2:]:
+        (place / "part").write_bytes(content[partition.start :][: partition.size])
+        verdict = fsck_minix(place / "part")
+        assert verdict.clean, verdict.output

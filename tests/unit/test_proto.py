@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from minixfs.errors import UsageError
+from minixfs.image.image import Image
 from minixfs.trees import host, proto
 from minixfs.trees.entry import Entry
 from minixfs.trees.proto_text import Style, lines
 from tests.support.command import command
+from tests.support.peers import fsck_minix, require
 
 HEAD = "boot\n0 0\nd--755 0 0\n"
 
@@ -269,3 +272,90 @@ def test_a_line_can_be_too_long(tree: Path) -> None:
     style = Style(b"x" * 190)
     with pytest.raises(UsageError, match="199 are the most"):
         list(lines(host.entries(str(tree)), style, print))
+
+
+# ---- mkfs --proto --------------------------------------------------------------------------------------------------
+
+
+FULL = (
+    "boot\n{size}\ndu-751 3 4\nd d-g700 5 6\nf ---640 7 8 data\n$\ntty c--666 0 0 4 9\nl s--777 0 0 d/f\n"
+    "empty ---600 1 1 /dev/null\n$\n"
+)
+
+
+def attributes_in(image: str) -> list[tuple[object, ...]]:
+    with Image(image) as opened:
+        found = []
+        for path in ("/", "/d", "/d/f", "/empty", "/l", "/tty"):
+            is_ = opened.lstat(path)
+            found.append((path, oct(is_.st_mode), is_.st_uid, is_.st_gid, is_.st_size, is_.st_rdev, is_.st_mtime))
+        assert opened.read_bytes("/d/f") == b"contents"
+        assert opened.readlink("/l") == "d/f"
+    return found
+
+
+@pytest.mark.parametrize("words", [[], ["--version", "1"], ["--version", "2", "--big-endian"], ["-B", "1K"]])
+def test_a_volume_is_what_its_prototype_says(place: Path, words: list[str]) -> None:
+    Path("p").write_text(FULL.format(size="0 0"))
+    answer = command("mkfs", "--proto", "p", "--mtime", "@9", *words, "image")
+    assert (answer.code, answer.err) == (0, "")
+    dirent = 64 if "--version" not in words else 32
+    assert attributes_in("image") == [
+        ("/", "0o44751", 3, 4, 6 * dirent, 0, 9),
+        ("/d", "0o42700", 5, 6, 3 * dirent, 0, 9),
+        ("/d/f", "0o100640", 7, 8, 8, 0, 9),
+        ("/empty", "0o100600", 1, 1, 0, 0, 9),
+        ("/l", "0o120777", 0, 0, 3, 0, 9),
+        ("/tty", "0o20666", 0, 0, 0, os.makedev(4, 9), 9),
+    ]
+    assert command("fsck", "-n", "image").code == 0
+    fits = (place / "image").stat().st_size
+    assert command("mkfs", "-f", "--proto", "p", "-x", "200", *words, "image").code == 0
+    assert (place / "image").stat().st_size > fits
+
+
+def test_util_linux_finds_such_a_volume_clean(place: Path) -> None:
+    require("fsck.minix")
+    Path("p").write_text(FULL.format(size="0 0"))
+    assert command("mkfs", "--proto", "p", "-B", "1K", "image").code == 0
+    verdict = fsck_minix(place / "image")
+    assert verdict.clean, verdict.output
+
+
+def test_the_second_line_says_how_large(place: Path) -> None:
+    Path("p").write_text(FULL.format(size="100 64"))
+    facts = json.loads(command("mkfs", "--proto", "p", "image", "--json").out)
+    assert (facts["zones"], facts["inodes"]) == (100, 64)
+    facts = json.loads(command("mkfs", "-f", "--proto", "p", "image", "120", "-i", "128", "--json").out)
+    assert (facts["zones"], facts["inodes"]) == (120, 128)
+    answer = command("mkfs", "-f", "--proto", "p", "image", "99")
+    assert (answer.code, answer.err) == (16, "minixfs mkfs: p wants 100 blocks, SIZE gives 99\n")
+
+
+def test_the_age_of_files(place: Path) -> None:
+    os.utime("data", (5, 5))
+    Path("p").write_text(FULL.format(size="0 0"))
+    assert command("mkfs", "--proto", "p", "--keep-mtime", "image").code == 0
+    with Image("image") as image:
+        assert image.stat("/d/f").st_mtime == 5
+        assert image.stat("/d").st_mtime > 5
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (["--proto", "p", "-d", "."], 16, "give only one"),
+        (["--proto", "none"], 8, "none: No such file"),
+        (["--proto", "bad"], 8, "bad:4: z is no mode"),
+        (["--keep-mtime"], 16, "go with --proto"),
+        (["-x", "5", "1M"], 16, "-x goes with"),
+        (["--proto", "p", "-x", "5", "1M"], 16, "-x goes with"),
+    ],
+)
+def test_what_mkfs_refuses(place: Path, words: list[str], code: int, complaint: str) -> None:
+    Path("p").write_text(FULL.format(size="0 0"))
+    Path("bad").write_text(HEAD + "x z 0 0\n$\n")
+    answer = command("mkfs", "image", *words)
+    assert answer.code == code
+    assert complaint in answer.err
+    assert not (place / "image").exists()

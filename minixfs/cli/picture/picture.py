@@ -45,7 +45,7 @@ _SWATCHES = {
     Kind.FILE: Swatch(Kind.FILE.label, 0x0072B2, 32, "█", "#"),
     Kind.INDIRECT: Swatch(Kind.INDIRECT.label, 0x56B4E9, 117, "▒", "+"),
     Kind.FREE: Swatch(Kind.FREE.label, 0xE4E7EB, 245, "·", "."),
-    Kind.UNUSABLE: Swatch(Kind.UNUSABLE.label, 0xF6F7F8, 238, " ", " "),
+    Kind.UNUSABLE: Swatch(Kind.UNUSABLE.label, 0xF6F7F8, 238, "-", "-"),
     Kind.BAD: Swatch(Kind.BAD.label, 0x000000, 231, "x", "x"),
     Kind.LOST: Swatch(Kind.LOST.label, 0x8A8F98, 203, "?", "?"),
 }
@@ -88,7 +88,7 @@ class Picture:
         per_cell = max(1, -(-blocks // max(1, most)))
         starts = np.arange(0, blocks, per_cell)
         counts = np.stack([
-            np.add.reduceat((self.paint == number).astype(np.int64), starts) for number in range(len(self.swatches))
+            np.add.reduceat(self.paint == number, starts, dtype=np.int64) for number in range(len(self.swatches))
         ])  # fmt: skip
         wins = np.array([swatch.wins for swatch in self.swatches])
         paint = np.argmax(counts + wins[:, None] * np.where(counts > 0, per_cell, 0), axis=0).astype(np.uint8)
@@ -108,7 +108,7 @@ def volume_picture(title: str, notes: list[str], found: BlockMap) -> Picture:
 def file_picture(title: str, notes: list[str], found: BlockMap, layout: Layout) -> Picture:
     steps, total = len(_SCALE), sum(run.length for run in layout.runs)
     indirect, free, used = range(steps, steps + 3)
-    paint = np.where(found.kind == Kind.FREE, free, used).astype(np.uint8)
+    paint = np.where(found.kind == Kind.FREE, np.uint8(free), np.uint8(used))
     done = 0
     for run in layout.runs:
         order = np.arange(done, done + run.length) * steps // total
@@ -119,9 +119,10 @@ def file_picture(title: str, notes: list[str], found: BlockMap, layout: Layout) 
         Swatch(label, rgb, ansi, str(step), str(step), wins=True)
         for step, (label, rgb, ansi) in enumerate(zip(_scale_labels(steps), _SCALE, _SCALE_ANSI, strict=True))
     ]
-    counts = np.bincount(paint, minlength=steps + 3).tolist()
-    swatches = [*scale, _OWN_INDIRECT, _FAINT_FREE, _FAINT_USED]
-    swatches = [swatch._replace(blocks=count) for swatch, count in zip(swatches, counts, strict=True)]
+    swatches = [
+        swatch._replace(blocks=int(np.count_nonzero(paint == number)))
+        for number, swatch in enumerate([*scale, _OWN_INDIRECT, _FAINT_FREE, _FAINT_USED])
+    ]
     return Picture(title, notes, swatches, paint, found)
 
 

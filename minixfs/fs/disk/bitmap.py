@@ -6,11 +6,13 @@ neither an inode nor a zone can get a new owner while an old one could come back
 there whole or not at all. Counts speak of the state after the pending frees.
 
 Bit n of a map of `bits` valid bits is in map block n // (8 * block_size); the bytes within the block come in words of
-`width`, each in reverse. Padding bits and the reserved bit 0 are never looked at and never handed out, whatever a bad
+`width`, each in reverse. Padding bits and those below `lowest` are never looked at and never handed out, whatever a bad
 image has there (specification: file systems, 1.5, 2.1).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from minixfs.errors import Corrupt, DeviceError
 from minixfs.fs.libminixfs.buffer import Buf
@@ -24,7 +26,9 @@ _WINDOW = 64
 class Bitmap:
     """One map on the disk. `free_bits` is None until `count_free` has run."""
 
-    def __init__(self, cache: BlockCache, what: str, start_block: int, bits: int, width: int = 1) -> None:
+    def __init__(
+        self, cache: BlockCache, what: str, start_block: int, bits: int, *, lowest: int = 0, width: int = 1
+    ) -> None:
         self.bits = bits
         self.free_bits: int | None = None
         self.pending: list[tuple[int, int]] = []
@@ -32,6 +36,7 @@ class Bitmap:
         self._what = what
         self._start_block = start_block
         self._bits_per_block = 8 * cache.block_size
+        self._lowest = lowest
         self._width = width
         self._full: set[int] = set()
 
@@ -43,7 +48,8 @@ class Bitmap:
                 with await self._block(index) as buf:
                     valid = min(self._bits_per_block, self.bits - index * self._bits_per_block)
                     number = int.from_bytes(self._bits_of(buf), "little")
-                used += (number & ((1 << valid) - 1) | (index == 0)).bit_count()
+                reserved = (1 << self._lowest) - 1 if index == 0 else 0
+                used += (number & ((1 << valid) - 1) | reserved).bit_count()
             freed = sum(length for _, length in self.pending)
             self.free_bits = self.bits - used + freed
         return self.free_bits
@@ -54,14 +60,14 @@ class Bitmap:
         Returns the first bit and how many there are, or None when no bit is free (pending frees do not count).
         """
         blocks = -(-self.bits // self._bits_per_block)
-        if not 0 < origin < self.bits:
-            origin = 1
+        if not self._lowest <= origin < self.bits:
+            origin = self._lowest
         first = origin // self._bits_per_block
         for step in range(blocks + 1):
             index = (first + step) % blocks
             if index in self._full:
                 continue
-            lowest = int(index == 0)
+            lowest = self._lowest if index == 0 else 0
             start = origin % self._bits_per_block if step == 0 else lowest
             limit = min(self._bits_per_block, self.bits - index * self._bits_per_block)
             with await self._block(index) as buf:
@@ -81,7 +87,7 @@ class Bitmap:
 
     def claim(self, bit: int) -> bool:
         """Set one bit, if it is free and its map block is in memory: mostly what `allocate` would find first."""
-        if self._width > 1 or not 0 < bit < self.bits:
+        if self._width > 1 or not self._lowest <= bit < self.bits:
             return False
         index, within = divmod(bit, self._bits_per_block)
         buf = self._cache.get_cached(self._start_block + index)
@@ -107,14 +113,13 @@ class Bitmap:
             bit += part
             count -= part
 
-    async def apply_frees(self) -> list[tuple[int, int]]:
-        """Clear all pending bits; return the runs that are now free. Their map blocks are dirty.
+    async def apply_frees(self, freed: Callable[[int, int], object] = lambda bit, count: None) -> None:
+        """Clear all pending bits and tell `freed` of each run that is now free. Their map blocks are dirty.
 
         On DeviceError what was not cleared stays pending; a run of which something was free already (Corrupt) is
         dropped: only a checker can tell what of it is in use.
         """
         self._merge_pending()
-        done: list[tuple[int, int]] = []
         while self.pending:
             run = self.pending.pop()
             try:
@@ -122,8 +127,7 @@ class Bitmap:
             except DeviceError:
                 self.pending.append(run)
                 raise
-            done.append(run)
-        return done
+            freed(*run)
 
     def _merge_pending(self) -> None:
         """Join pending runs that lie side by side in one map block: files deleted together are often neighbours."""

@@ -108,7 +108,7 @@ class Inode:
 
     @property
     def rdev(self) -> int:
-        """The device number of a device node, major << 8 | minor."""
+        """The device number of a device node, as os.makedev makes it."""
         return self.zones[0]
 
     @rdev.setter
@@ -141,8 +141,8 @@ class Codec(ABC):
     def store(self, inode: Inode, data: memoryview, offset: int) -> None: ...
 
     @abstractmethod
-    def fresh(self, number: int, mode: int, parent: Inode) -> Inode:
-        """An inode as it is before anything is known of it, to be made in directory `parent`."""
+    def fresh(self, number: int, mode: int, parent: Inode, now: int) -> Inode:
+        """An inode of that mode, to be named in directory `parent`, without anything in it yet."""
 
     def erase(self, data: memoryview, offset: int) -> None:
         """Make a freed inode's record that of a free one."""
@@ -209,11 +209,11 @@ class InodeTable:
     async def new(self, mode: int, uid: int, gid: int, parent: Inode) -> Inode:
         """A fresh inode in use, with one link and no zones, to be named in `parent`. Raises NoSpace."""
         self._check_limit()
-        number = await self._volume.allocate_inode(mode, parent.num)
+        number = await self._volume.allocate_inode(mode, parent)
         if number in self._inodes:
             raise Corrupt("in use, but free in the bitmap", inode=number)
         now = self._volume.now()
-        inode = self._enter(self._codec.fresh(number, mode, parent))
+        inode = self._enter(self._codec.fresh(number, mode, parent, now))
         inode.mode, inode.nlinks, inode.uid, inode.gid = mode, 1, uid, gid
         inode.atime = inode.mtime = inode.ctime = now
         inode.zones_used = 0

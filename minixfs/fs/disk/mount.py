@@ -36,9 +36,18 @@ from minixfs.vm.pagecache import PageCache
 
 log = logging.getLogger(__name__)
 
+DEFAULT_ERRORS = "remount-ro"
+
 
 class DiskMount(DiskServer):
-    """The volume on `device`, which VM knows as `dev`, with `pages` for its cache."""
+    """The volume on `device`, which VM knows as `dev`, with `pages` for its cache.
+
+    Set before mounting: `mounted_on`, the directory of the host, and `superblock_copy`, where to find the superblock
+    (in KiB from the start of the volume; None: where it belongs), for formats that have use for them.
+    """
+
+    mounted_on = b"/"
+    superblock_copy: int | None = None
 
     def __init__(
         self,
@@ -49,7 +58,8 @@ class DiskMount(DiskServer):
         clock: Callable[[], float] = time.time,
     ) -> None:
         settings = settings or Settings()
-        super().__init__(device.runtime, settings.errors, settings.synchronous)
+        errors = DEFAULT_ERRORS if settings.errors == "default" else settings.errors
+        super().__init__(device.runtime, errors, settings.synchronous)
         self.device = device
         self.dev = dev
         self._pages = pages
@@ -91,7 +101,6 @@ class DiskMount(DiskServer):
     ) -> Node:
         """Begin to serve; return the root, in use. Raises BadSuperblock when there is none, DeviceError."""
         self.volume = volume
-        self.root_inode = volume.shape.root_inode
         self.inodes = InodeTable(volume, codec)
         self._zones = ZoneMap(volume, self.inodes)
         self._directories = directories(self.inodes, self._zones)

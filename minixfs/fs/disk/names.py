@@ -67,7 +67,7 @@ class Names:
             raise InvalidArgument
         device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
         if device and not 0 <= rdev <= self._volume.shape.device_max:
-            raise IdOverflow(message=f"device number {rdev:#x} does not fit the format")
+            raise IdOverflow(message=f"device number {rdev:#x} does not fit {self._volume.shape.kind} inodes")
         inode = await self.make(directory, name, mode, uid, gid)
         if device:
             inode.rdev = rdev

@@ -44,9 +44,9 @@ class DiskFileServer(DiskMount):
         return StatVfs(
             bsize=shape.zone_size,
             frsize=shape.block_size,
-            blocks=total,
+            blocks=total - (self.volume.overhead << shape.zone_shift),
             bfree=free,
-            bavail=free,
+            bavail=max(free - (self.volume.reserved << shape.zone_shift), 0),
             files=shape.inodes,
             ffree=await self.volume.count_free_inodes(),
             namemax=shape.name_max,

@@ -28,15 +28,16 @@ class Settings:
     `force`: write to a volume that was not cleanly unmounted. `strict`: MINIX's policy (read-only when unclean) for
     V1 and V2 too. `truncate_names`: cut names that are too long, as MINIX does, instead of ENAMETOOLONG. `atime`:
     which reads stamp the access time: "relatime", "noatime" or "strictatime". `errors`: what corruption found on
-    the way does to the mount: "continue", "remount-ro" or "abort". `inode_limit`: in-core inodes in use at once (0:
-    no limit). `synchronous`: every change is durable when its request returns. `vm_cache`: VM knows the cached blocks.
+    the way does to the mount: "continue", "remount-ro", "abort" or "default". `inode_limit`: in-core inodes in use at
+    once (0: no limit). `synchronous`: every change is durable when its request returns. `vm_cache`: VM knows the cached
+    blocks.
     """
 
     force: bool = False
     strict: bool = False
     truncate_names: bool = False
     atime: str = "relatime"
-    errors: str = "remount-ro"
+    errors: str = "default"
     inode_limit: int = 0
     synchronous: bool = False
     vm_cache: bool = True
@@ -89,9 +90,14 @@ class Shape:
 class Volume(ABC):
     """Attributes: `shape`, `cache`, `settings`, `clock` (seconds since the epoch).
 
+    `overhead`: zones that no file can have; `reserved`: free zones that are not for everybody.
+
     `commit` writes all changes; it is called for the sake of the frees that wait for it when nothing else is free.
     `commits` counts those that succeeded.
     """
+
+    overhead = 0
+    reserved = 0
 
     def __init__(
         self,
@@ -171,7 +177,7 @@ class Volume(ABC):
 
     # ---- inodes ----------------------------------------------------------------------------------------------------
 
-    async def allocate_inode(self, mode: int, parent: int) -> int:
+    async def allocate_inode(self, mode: int, parent: Inode) -> int:
         """The number of a free inode, now marked used, for an object of this mode in a directory. Raises NoSpace."""
         found = await self._find_inode(mode, parent)
         if found is None and self.frees_pending:
@@ -192,7 +198,7 @@ class Volume(ABC):
         """Note zones to be marked free by `apply_frees`."""
 
     @abstractmethod
-    async def _find_inode(self, mode: int, parent: int) -> int | None:
+    async def _find_inode(self, mode: int, parent: Inode) -> int | None:
         """Mark an inode used; None if none is free."""
 
     @abstractmethod

@@ -84,11 +84,7 @@ class ZoneMap:
     async def count(self, inode: Inode) -> int:
         """How many zones the file occupies, indirect blocks included. Counted once, then kept in the inode."""
         if inode.zones_used is None:
-            used = sum(1 for zone in inode.zones[: self._direct] if zone)
-            for level in range(1, len(self._spans)):
-                if inode.zones[self._direct + level - 1]:
-                    used += await self._count_tree(inode, inode.zones[self._direct + level - 1], level)
-            inode.zones_used = used
+            inode.zones_used = await self._count_all(inode)
         return inode.zones_used
 
     # ---- changing the map ------------------------------------------------------------------------------------------
@@ -127,7 +123,7 @@ class ZoneMap:
         if not any(inode.zones):
             return
         if any(inode.zones[self._direct + 1 :]):
-            await self.count(inode)  # refuses trees that lead in circles before anything is freed
+            await self._count_all(inode)  # refuses trees that lead in circles before anything is freed
         base = self._direct + sum(self._spans[1:])
         for level in range(len(self._spans) - 1, 0, -1):
             base -= self._spans[level]
@@ -260,6 +256,13 @@ class ZoneMap:
                         pointers[child] = 0
                         self._store_pointers(buf, pointers, level)
             return not any(pointers)
+
+    async def _count_all(self, inode: Inode) -> int:
+        used = sum(1 for zone in inode.zones[: self._direct] if zone)
+        for level in range(1, len(self._spans)):
+            if inode.zones[self._direct + level - 1]:
+                used += await self._count_tree(inode, inode.zones[self._direct + level - 1], level)
+        return used
 
     async def _count_tree(self, inode: Inode, zone: int, level: int) -> int:
         with await self._indirect(inode, zone) as buf:

@@ -46,7 +46,7 @@ class MfsCodec(Codec):
             owner = (inode.mode, inode.nlinks, inode.uid, inode.gid, inode.size)
             self._struct.pack_into(data, offset, *owner, inode.atime // NS, mtime, inode.ctime // NS, *inode.zones)
 
-    def fresh(self, number: int, mode: int, parent: Inode) -> Inode:
+    def fresh(self, number: int, mode: int, parent: Inode, now: int) -> Inode:
         inode = Inode(number)
         inode.size = 0
         inode.zones = [0] * self._pointers

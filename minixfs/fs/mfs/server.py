@@ -33,6 +33,7 @@ class MfsServer(DiskFileServer):
     """Serves one MFS volume."""
 
     kind = "mfs"
+    root_inode = layout.ROOT_INODE
 
     async def readsuper(self, *, read_only: bool, is_root: bool) -> Mounted:
         raw = bytearray(layout.SUPERBLOCK_SIZE)

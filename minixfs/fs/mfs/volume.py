@@ -55,8 +55,10 @@ class MfsVolume(Volume):
         super().__init__(shape_of(superblock), cache, settings, commit, clock)
         self.superblock = superblock
         start = layout.START_BLOCK
-        self.inode_map = Bitmap(cache, "inode", start, superblock.inode_bits, bit_order.width)
-        self.zone_map = Bitmap(cache, "zone", start + superblock.imap_blocks, superblock.zone_bits, bit_order.width)
+        width = bit_order.width
+        self.inode_map = Bitmap(cache, "inode", start, superblock.inode_bits, lowest=1, width=width)
+        start += superblock.imap_blocks
+        self.zone_map = Bitmap(cache, "zone", start, superblock.zone_bits, lowest=1, width=width)
         self._zone_hint = 1
         self._inode_hint = 1
 
@@ -79,7 +81,7 @@ class MfsVolume(Volume):
     def _bit(self, zone: int) -> int:
         return zone - self.first_data_zone + 1
 
-    async def _find_inode(self, mode: int, parent: int) -> int | None:
+    async def _find_inode(self, mode: int, parent: Inode) -> int | None:
         number = self._inode_hint
         if not self.inode_map.claim(number):
             found = await self.inode_map.allocate(number)

@@ -43,7 +43,6 @@ class InodeTable:
     def _index(self) -> None:
         self._order = np.argsort(self.numbers)
         self._ascending = self.numbers[self._order]
-        self._by_number: dict[int, int] | None = None
 
     async def load(self) -> None:
         """Read the whole table. Raises Unsupported when there are more inodes in use than memory allows."""
@@ -92,10 +91,7 @@ class InodeTable:
 
     def row(self, number: int) -> int:
         """The row of one inode, -1 if it is not in use."""
-        if self._by_number is None:
-            self._by_number = dict(zip(self.numbers.tolist(), range(len(self.numbers)), strict=True))
-        row = self._by_number.get(number, -1)
-        return row if row >= 0 and self.mode[row] else -1
+        return int(self.rows_for(np.array([number]))[0])
 
     def free_number(self) -> int | None:
         """The lowest inode number that is not in use, or None."""

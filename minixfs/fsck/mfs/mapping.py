@@ -11,7 +11,7 @@ volume are yielded, never followed.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator
     for start in range(0, len(rows), _ROWS):
         part = rows[start : start + _ROWS]
         pointers = table.zones[part]
-        which, slot = np.nonzero(pointers[:, :DIRECT_ZONES])
+        which, slot = nonzero(pointers[:, :DIRECT_ZONES])
         yield References(part[which], slot, pointers[which, slot], 0)
         work: list[References] = []
         for level in range(1, levels + 1):
@@ -96,14 +96,21 @@ async def _expand(context: Context, refs: References, expanded: NDArray[np.bool_
     expanded[refs.zones[usable]] = True
     per_block = context.superblock.pointers_per_block
     pointers = await context.volume.read_pointers(refs.zones[usable] << context.superblock.zone_shift)
-    which, position = np.nonzero(pointers)
+    which, position = nonzero(pointers)
     below = refs.level - 1
     return References(
         refs.rows[usable][which],
         refs.places[usable][which] + position * span(per_block, below),
-        pointers[which, position],
+        pointers[which, position].astype(np.int64),
         below,
     )
+
+
+def nonzero(table: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As np.nonzero of a table, several times as fast."""
+    where = np.flatnonzero(table != 0)
+    row: NDArray[np.int64] = where // table.shape[1]
+    return row, where - row * table.shape[1]
 
 
 class FileMap:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fsck.mfs.context import Context
-from minixfs.fsck.mfs.mapping import references
+from minixfs.fsck.mfs.mapping import nonzero, references
 from minixfs.fsck.report import MAX_KEPT
 
 _BYTES_PER_ENTRY = 100
 _NAME_WORDS = 8
-_MULTIPLIERS = np.random.default_rng(0x4D5A).integers(1, 1 << 63, _NAME_WORDS, np.uint64) | np.uint64(1)
+_MULTIPLIERS = [np.uint64(pow(0x9E3779B97F4A7C15, power, 1 << 64)) for power in range(1, _NAME_WORDS + 1)]
 
 
 class NameKind(IntEnum):
@@ -94,7 +94,7 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Entries:
     for start in range(0, len(block), volume.batch_blocks):
         part = slice(start, start + volume.batch_blocks)
         slots = (await volume.read_blocks(block[part])).view(record.dtype)
-        which, slot = np.nonzero(slots["d_ino"])
+        which, slot = nonzero(slots["d_ino"])
         used = slots[which, slot]
         entries += len(used)
         volume.budget.need(entries * _BYTES_PER_ENTRY)
@@ -113,10 +113,11 @@ def _nothing() -> Entries:
 
 def _classify(names: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
     """NameKind and hash of each name."""
-    length = names.dtype.itemsize
+    size = names.dtype.itemsize
     text = np.zeros((len(names), 8 * _NAME_WORDS), np.uint8)
-    text[:, :length] = np.ascontiguousarray(names).view(np.uint8).reshape(-1, length)
-    text[np.logical_or.accumulate(text == 0, axis=1)] = 0
+    text[:, :size] = np.ascontiguousarray(names).view(np.uint8).reshape(-1, size)
+    length = (text == 0).argmax(axis=1)
+    text *= np.arange(text.shape[1]) < length[:, np.newaxis]
     kind = np.zeros(len(names), np.uint8)
     kind[(text == ord("/")).any(axis=1)] = NameKind.SLASH
     kind[text[:, 0] == 0] = NameKind.EMPTY

@@ -23,8 +23,10 @@ from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.superblock import Superblock
 from minixfs.hw.blockdev.device import BlockDevice
 
-BATCH = 4 << 20
+BATCH = 1 << 20
 """Bytes read at a time."""
+_SCATTERED = 8
+"""Blocks are read one by one when less than so many lie side by side on average."""
 Tick = Callable[[str], None]
 
 
@@ -89,29 +91,37 @@ class Volume:
                     mine.append((position, self._changed[block]))
                 elif block in self._copies:
                     wanted[position] = self._copies[block]
-        order = np.argsort(wanted, kind="stable")
-        ascending = wanted[order]
-        rows = np.empty((len(wanted), self.block_size), np.uint8)
-        edges = np.flatnonzero(np.diff(ascending) != 1) + 1
-        for start, end in zip([0, *edges.tolist()], [*edges.tolist(), len(wanted)], strict=True):
-            if start < end:
-                await self._read(int(ascending[start]), rows[start:end])
-        if len(edges) or not np.array_equal(order, np.arange(len(order))):
-            result = np.empty_like(rows)
-            result[order] = rows
-        else:
-            result = rows
+        rows = await self._read_ascending(wanted) if (np.diff(wanted) > 0).all() else await self._read_any(wanted)
+        if mine and not rows.flags.writeable:
+            rows = rows.copy()
         for position, data in mine:
-            result[position] = np.frombuffer(data, np.uint8)
-        return result
+            rows[position] = np.frombuffer(data, np.uint8)
+        return rows
+
+    async def _read_any(self, blocks: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Blocks in any order, and any number of times."""
+        distinct, place = np.unique(blocks, return_inverse=True)
+        return (await self._read_ascending(distinct))[place]
+
+    async def _read_ascending(self, blocks: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Distinct blocks in ascending order; the result may be read-only."""
+        size, edges = self.block_size, np.flatnonzero(np.diff(blocks) != 1) + 1
+        if len(edges) * _SCATTERED > len(blocks):
+            pieces = await self.device.gather((blocks * size).tolist(), size)
+            return np.frombuffer(pieces, np.uint8).reshape(-1, size)
+        rows = np.empty((len(blocks), size), np.uint8)
+        for start, end in zip([0, *edges.tolist()], [*edges.tolist(), len(blocks)], strict=True):
+            if start < end:
+                await self._read(int(blocks[start]), rows[start:end])
+        return rows
 
     async def read_run(self, start: int, count: int) -> NDArray[np.uint8]:
         """`count` consecutive blocks as one row of bytes."""
         return (await self.read_blocks(np.arange(start, start + count))).reshape(-1)
 
-    async def read_pointers(self, blocks: NDArray[Any]) -> NDArray[np.int64]:
-        """Indirect blocks as rows of zone numbers."""
-        return (await self.read_blocks(blocks)).view(self._pointer).astype(np.int64)
+    async def read_pointers(self, blocks: NDArray[Any]) -> NDArray[Any]:
+        """Indirect blocks as rows of zone numbers, in the volume's own integers."""
+        return (await self.read_blocks(blocks)).view(self._pointer)
 
     async def _read(self, start: int, rows: NDArray[np.uint8]) -> None:
         offset = start * self.block_size

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from minixfs.fs.mfs.layout import DIRECT_ZONES
 from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.inodes import MAPPED_TYPES
-from minixfs.fsck.mfs.mapping import first_index, references, span
+from minixfs.fsck.mfs.mapping import References, first_index, references, span
 from minixfs.fsck.mfs.names import name_rows
 
 
@@ -35,15 +35,22 @@ async def survey(context: Context, rows: NDArray[np.int64]) -> Survey:
     result = Survey(
         np.zeros(zones, np.bool_), np.zeros(zones, np.bool_), np.zeros(count, np.bool_), np.zeros(count, np.int64)
     )
+    claims = 0
     async for refs in references(context, rows):
         valid = context.is_zone(refs.zones)
-        result.outside[refs.rows[~valid]] = True
-        claimed = np.sort(refs.zones[valid])
-        result.shared[claimed[1:][claimed[1:] == claimed[:-1]]] = True
-        result.shared[claimed[result.in_use[claimed]]] = True
-        result.in_use[claimed] = True
+        if not valid.all():
+            result.outside[refs.rows[~valid]] = True
+            refs = References(refs.rows[valid], refs.places[valid], refs.zones[valid], refs.level)
+        claims += len(refs.zones)
+        again = refs.zones[result.in_use[refs.zones]]
+        result.in_use[refs.zones] = True
+        if len(again) or np.count_nonzero(result.in_use) != claims:
+            claimed = np.sort(refs.zones)
+            result.shared[again] = True
+            result.shared[claimed[1:][claimed[1:] == claimed[:-1]]] = True
+            claims = int(np.count_nonzero(result.in_use))
         if refs.level == 0:
-            np.maximum.at(result.end, refs.rows[valid], refs.places[valid] + 1)
+            np.maximum.at(result.end, refs.rows, refs.places + 1)
     return result
 
 
@@ -113,7 +120,7 @@ class _Settlement:
     async def _indirect(self, zone: int, level: int, place: int) -> None:
         context = self._context
         block = zone << context.superblock.zone_shift
-        pointers = (await context.volume.read_pointers(np.array([block])))[0]
+        pointers = (await context.volume.read_pointers(np.array([block])))[0].astype(np.int64)
         worth = pointers != 0
         if level == 1:
             valid = context.is_zone(pointers)

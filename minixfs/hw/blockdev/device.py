@@ -18,7 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from minixfs.errors import InvalidArgument, ReadOnly
+from minixfs.errors import DeviceError, InvalidArgument, ReadOnly
 from minixfs.hw.runtime import INLINE, Runtime
 
 Buffer = memoryview | bytearray
@@ -55,6 +55,18 @@ class BlockDevice(ABC):
     def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int | None:
         """As `read`, but None instead of waiting."""
         return None
+
+    async def gather(self, offsets: Sequence[int], length: int) -> bytes | bytearray:
+        """The `length` bytes at each of `offsets`, one after another: many small pieces in one call.
+
+        Raises DeviceError when a piece is not wholly on the device.
+        """
+        pieces = bytearray(len(offsets) * length)
+        view = memoryview(pieces)
+        for position, offset in zip(range(0, len(pieces), length), offsets, strict=True):
+            if await self.read(offset, [view[position : position + length]]) != length:
+                raise DeviceError(message=f"{self.name}: read past the end at byte {offset}")
+        return pieces
 
     @abstractmethod
     async def flush(self) -> None:

@@ -17,6 +17,7 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import repeat
 from typing import Any
 
 from minixfs.errors import DeviceError
@@ -112,6 +113,17 @@ class ImageDevice(BlockDevice):
         except OSError as error:
             raise self._failure("read", offset, length, error) from error
         return moved
+
+    async def gather(self, offsets: Sequence[int], length: int) -> bytes:
+        """As `BlockDevice.gather`, without a word of Python between two pieces."""
+        pieces = map(os.pread, repeat(self._fd), repeat(length), offsets)
+        try:
+            data = await self.runtime.offload(b"".join, pieces)
+        except OSError as error:
+            raise self._failure("read", min(offsets), length, error) from error
+        if len(data) != len(offsets) * length:
+            raise DeviceError(message=f"{self.name}: read past the end")
+        return data
 
     def _took(self, seconds: float) -> None:
         """Judge the disk by how long a read in place kept everybody waiting."""

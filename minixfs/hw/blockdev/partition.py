@@ -201,6 +201,11 @@ class Slice(Wrapper):
         inside = self._inside(offset, buffers)
         return self.inner.try_read(self.start + offset, inside) if inside else 0
 
+    async def gather(self, offsets: Sequence[int], length: int) -> bytes | bytearray:
+        if offsets and not 0 <= min(offsets) <= max(offsets) <= self.size - length:
+            raise DeviceError(message=f"{self.name}: read past the end")
+        return await self.inner.gather([self.start + offset for offset in offsets], length)
+
     async def write(self, offset: int, buffers: Sequence[Data]) -> int:
         self.check_writable()
         inside = self._inside(offset, buffers)

@@ -84,7 +84,7 @@ class RemoteDevice(BlockDevice):
             return step()
         except Exception as error:  # every kind of file has errors of its own
             number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
-            raise DeviceError(number, f"{self.name}: {what}: {error or type(error).__name__}") from error
+            raise DeviceError(number, f"{self.name}: {what}: {str(error) or type(error).__name__}") from error
 
 
 async def open_remote(
@@ -95,17 +95,17 @@ async def open_remote(
     offset: int | None = None,
     probe: Probe | None = None,
 ) -> BlockDevice:
-    """A device on `file` or on the chosen part of it, as `open_device` does for files of this host.
+    """A device on `file` or on the chosen part of it, as `open_device` does for files of this host. It owns the file.
 
     Raises UsageError, DeviceError.
     """
-    if partition is not None and offset is not None:
-        raise UsageError(f"{name}: a partition and an offset are given; give only one")
-    device = RemoteDevice(file, name)
     try:
+        if partition is not None and offset is not None:
+            raise UsageError(f"{name}: a partition and an offset are given; give only one")
+        device = RemoteDevice(file, name)
         start, size = await window(device, partition, offset, probe)
     except BaseException:
-        device.close()
+        file.close()
         raise
     if start == 0 and size == device.size:
         return device

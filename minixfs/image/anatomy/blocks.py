@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,10 @@ class Fragmentation:
     complete: bool
 
 
+_STEP = 1 << 22
+"""Blocks that are computed with at a time, so that memory goes to what is kept."""
+
+
 @dataclass(slots=True)
 class BlockMap:
     """Arrays over all blocks: `kind`; `owner`, an inode number or 0; `place`, the block's index within its file (of an
@@ -103,8 +107,8 @@ class BlockMap:
 
     def counts(self) -> dict[Kind, int]:
         """Blocks of each kind that occurs."""
-        numbers = np.bincount(self.kind, minlength=len(Kind)).tolist()
-        return {kind: numbers[kind] for kind in Kind if numbers[kind]}
+        numbers = {kind: int(np.count_nonzero(self.kind == kind)) for kind in Kind}
+        return {kind: number for kind, number in numbers.items() if number}
 
     def edges(self) -> NDArray[np.int64]:
         """The first block of every row of blocks that have the same kind and owner, in the order of the file."""
@@ -114,9 +118,30 @@ class BlockMap:
         return np.concatenate([[0], np.flatnonzero(changes) + 1])
 
     def _continues(self) -> NDArray[np.bool_]:
-        """For each block but the first: it has the owner of the one before, and does not precede it in the file."""
-        same: NDArray[np.bool_] = (self.owner[1:] == self.owner[:-1]) & (self.place[1:] >= self.place[:-1])
-        return same
+        """For each block but the first: it comes after the one before in the same file. In a file with holes this
+        does not see whether a part is left out because it is a hole or because it lies elsewhere."""
+        result = np.zeros(max(0, len(self) - 1), np.bool_)
+        sparse = self._sparse()
+        for start in range(0, len(result), _STEP):
+            end = min(start + _STEP, len(result))
+            last, this = slice(start, end), slice(start + 1, end + 1)
+            step = self.place[this].astype(np.int64) - self.place[last]
+            follows = (step >= 0) & ((step <= 1) | sparse[self.owner[this]])
+            follows |= (self.kind[this] == Kind.INDIRECT) | (self.kind[last] == Kind.INDIRECT)
+            result[last] = (self.owner[this] == self.owner[last]) & follows
+        return result
+
+    def _sparse(self) -> NDArray[np.bool_]:
+        """For each inode number: whether the file has holes."""
+        mapped = np.zeros(int(self.owner.max(initial=0)) + 1, np.int64)
+        end = np.zeros_like(mapped)
+        for start in range(0, len(self), _STEP):
+            part = slice(start, start + _STEP)
+            data = (self.owner[part] != 0) & (self.kind[part] != Kind.INDIRECT)
+            owner, place = self.owner[part][data], self.place[part][data]
+            mapped += np.bincount(owner, minlength=len(mapped))
+            np.maximum.at(end, owner, place.astype(np.int64) + 1)
+        return end > mapped
 
     def fragmentation(self) -> Fragmentation:
         starts = self.owner != 0
@@ -136,13 +161,7 @@ class BlockMap:
 
 def run_lengths(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The length of every row of True."""
-    start, end = run_bounds(flags)
-    return end - start
-
-
-def run_bounds(flags: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where every row of True begins, and the first index behind it."""
-    padded: NDArray[Any] = np.zeros(len(flags) + 2, np.int8)
+    padded = np.zeros(len(flags) + 2, np.bool_)
     padded[1:-1] = flags
-    change = np.diff(padded)
-    return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
+    return edges[1::2] - edges[::2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from minixfs.hw.blockdev.device import BlockDevice
@@ -30,10 +31,11 @@ def dump_table(device: BlockDevice, title: str = "partition table", start: int =
     fields: list[Field] = []
     for index in range(4):
         at = _TABLE + index * _RECORD.size
-        fields += decode(_RECORD, sector[at : at + _RECORD.size], base + at, _meaning, f"{index}: ")
+        rows = decode(_RECORD, sector[at : at + _RECORD.size], base + at, _meaning, f"{index}: ")
+        fields += (replace(row, value=row.raw.hex()) if isinstance(row.value, bytes) else row for row in rows)
     signature = sector[-2:]
     words = "valid" if signature == SIGNATURE else "not that of a partition table"
-    fields.append(Field(base + SECTOR - 2, "signature", signature, signature, words))
+    fields.append(Field(base + SECTOR - 2, "signature", signature, signature.hex(), words))
     return Section(f"{title} at sector {start // SECTOR}", fields)
 
 

@@ -1,6 +1,7 @@
 """The interface of a type of file system, and how the type is found.
 
-A type is a module whose `probe(device)` gives an `Anatomy`, or None when the device holds something else. Ext2 comes
+A type is a module with `probe(device)`, which gives an `Anatomy`, or None when the device holds something else; and
+`assume(device, name)`, which takes it for a format of its dict `ASSUMED` although the magic number is lost. Ext2 comes
 before MINIX, as the magic number of one may occur in the other.
 """
 
@@ -83,6 +84,17 @@ def identify(device: BlockDevice) -> Anatomy | None:
         if found is not None:
             return found
     return None
+
+
+def assume(device: BlockDevice, name: str) -> Anatomy:
+    """The volume as if its magic number were that of the format `name`. Raises UsageError if there is none."""
+    modules = [importlib.import_module(module) for module in TYPES]
+    for module in modules:
+        if name in module.ASSUMED:
+            found: Anatomy = module.assume(device, name)
+            return found
+    formats = ", ".join(format for module in modules for format in module.ASSUMED)
+    raise UsageError(f"there is no format '{name}'; there are {formats}")
 
 
 def no_file_system(image: str, device: BlockDevice) -> UsageError:

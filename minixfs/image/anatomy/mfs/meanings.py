@@ -22,7 +22,8 @@ def superblock_meaning(superblock: Superblock) -> Callable[[str, Any], str]:
             return "not used by this version"
         match name:
             case "s_magic":
-                return f"{value:#06x}, MINIX {variant.name}, {'big' if superblock.swapped else 'little'}-endian"
+                format_ = f"MINIX {variant.name}, {'big' if superblock.swapped else 'little'}-endian"
+                return f"{value:#06x}, {format_ if value == variant.magic else 'unknown'}"
             case "s_firstdatazone":
                 return "" if value else f"compute it: {_safely(lambda: superblock.computed_first_data_zone)}"
             case "s_log_zone_size":

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minixfs.errors import BadSuperblock, Corrupt, NotDirectory, NotFound, TooManySymlinks, UsageError
+from minixfs.errors import BadSuperblock, Corrupt, NotDirectory, NotFound, TooManySymlinks, Unsupported, UsageError
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.superblock import Superblock
 from minixfs.fsck.mfs.context import Context
@@ -27,8 +27,12 @@ from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.runtime import run
 from minixfs.image.anatomy.volume import read_bytes
 
-MEMORY_LIMIT = 256 << 20
-"""Bytes."""
+MEMORY_LIMIT = 512 << 20
+"""Bytes that the checker's readers may take."""
+MAP_MAX = 16 << 20
+"""Bytes of a bitmap that can be held with its bits one by one."""
+MAP_UNIT = 4
+"""Bytes that the order of bits in a map goes by."""
 MAX_LINKS = 40
 """Symbolic links on the way of a path."""
 
@@ -85,12 +89,17 @@ class Reader:
         return read_bytes(self.device, number * self.block_size, self.block_size)
 
     def bitmap(self, start: int, blocks: int) -> bytes:
-        """Map bytes as they lie on the disk. Raises Corrupt for a map that is not on the device."""
-        length = blocks * self.block_size
-        data = read_bytes(self.device, start * self.block_size, length) if start + blocks <= self.blocks else b""
-        if len(data) < length:
+        """Map bytes as they lie on the disk, as far as they are there.
+
+        Raises Corrupt if none is there, Unsupported if there are too many to look at.
+        """
+        offset = start * self.block_size
+        length = min(blocks * self.block_size, self.device.size - offset) // MAP_UNIT * MAP_UNIT
+        if length <= 0:
             raise Corrupt("a bitmap lies behind the end of the device", block=start)
-        return data
+        if length > MAP_MAX:
+            raise Unsupported(f"a bitmap of {length} bytes is too large to be shown")
+        return read_bytes(self.device, offset, length)
 
     # ---- inodes ----------------------------------------------------------------------------------------------------
 

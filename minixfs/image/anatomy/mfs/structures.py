@@ -7,7 +7,7 @@ what is added here is where they lie and what the values mean.
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,15 +20,15 @@ from minixfs.fs.mfs.superblock import Superblock
 from minixfs.fsck.report import printable
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.runtime import run
-from minixfs.image.anatomy.blocks import BlockMap, Kind, Layout, Run, run_bounds
+from minixfs.image.anatomy.blocks import BlockMap, Kind, Layout, Run
 from minixfs.image.anatomy.fields import Field, Section, decode
 from minixfs.image.anatomy.mfs import meanings
 from minixfs.image.anatomy.mfs.reader import Inode, Reader
-from minixfs.image.anatomy.mfs.survey import names, survey
+from minixfs.image.anatomy.mfs.survey import bit_order, load, names, survey
 from minixfs.image.anatomy.volume import image_offset, number, read_bytes
 
 MANY = 100_000
-"""Inodes that one dump shows at most."""
+"""Inodes or runs that one dump shows at most."""
 
 
 def dump(device: BlockDevice, superblock: Superblock, what: Sequence[str]) -> list[Section]:
@@ -115,33 +115,31 @@ def _zone_map(volume: _Volume) -> list[Section]:
 
 
 def _map(volume: _Volume, noun: str, start: int, blocks: int, bits: int, base: int) -> Section:
-    """Rows of used and of free numbers; bit n speaks of number n + `base`. Bit 0 is reserved."""
+    """Runs of used and of free numbers; bit n speaks of number n + `base`, bit 0 of nothing. What is shown raw is the
+    byte with a run's first bit."""
     data = volume.reader.bitmap(start, blocks)
-    order = candidates(data[:4], volume.superblock.swapped)[0]
+    order = _bit_order(volume.reader, data)
     bits = max(1, min(bits, 8 * len(data)))
-    used = to_bits(data, order, bits)[1:]
-    fields = [_map_row(volume.block_at(start), 0, 1, noun, order, data, "reserved", "")]
-    rows = [(*bounds, word) for flag, word in ((used, "used"), (~used, "free")) for bounds in _bounds(flag)]
-    for first, end, word in sorted(rows):
-        numbers = f"{first + 1 + base}" if end - first == 1 else f"{first + 1 + base}-{end + base}"
-        fields.append(
-            _map_row(volume.block_at(start), first + 1, end - first, f"{noun} {numbers}", order, data, word,
-                     f"{end - first} {noun}{'s' * (end - first > 1)}")
-        )  # fmt: skip
-    return Section(f"{noun} map, bits 0-{bits - 1}", fields)
+    used = to_bits(data, order, bits)
+    changes = np.diff(used, prepend=~used[:1])
+    changes[1:2] = True
+    starts = np.flatnonzero(changes).tolist()
+    fields = []
+    for first, end in zip(starts[:MANY], [*starts[1:], bits], strict=False):
+        numbers = f"{noun} {first + base}" + (f"-{end - 1 + base}" if end - first > 1 else "")
+        name, value = (numbers, "used" if used[first] else "free") if first else (noun, "reserved")
+        at = byte_index(order, first)
+        fields.append(Field(volume.block_at(start) + at, name, data[at : at + 1], value, f"{end - first}"))
+    cut = f"; the first {MANY} of {len(starts)} runs" if len(starts) > MANY else ""
+    return Section(f"{noun} map, bits 0-{bits - 1}{cut}", fields)
 
 
-def _bounds(flags: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Iterator[tuple[int, int]]:
-    starts, ends = run_bounds(flags)
-    return zip(starts.tolist(), ends.tolist(), strict=True)
-
-
-def _map_row(
-    offset: int, bit: int, count: int, name: str, order: BitOrder, data: bytes, value: str, meaning: str
-) -> Field:
-    """A row of `count` bits. What is shown raw is the byte that holds the first of them."""
-    at = byte_index(order, bit)
-    return Field(offset + at, name, data[at : at + 1], value, meaning)
+def _bit_order(reader: Reader, data: bytes) -> BitOrder:
+    """As a mount finds it; where the inodes cannot be read, what the map itself suggests."""
+    try:
+        return bit_order(reader, run(load(reader)).table)
+    except MinixFsError:
+        return candidates(data[:4], reader.superblock.swapped)[0]
 
 
 # ---- inodes --------------------------------------------------------------------------------------------------------

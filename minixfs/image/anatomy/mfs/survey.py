@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from minixfs.errors import MinixFsError
+from minixfs.errors import MinixFsError, Unsupported
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.bitorder import PREFERENCE, BitOrder, best, to_bits
 from minixfs.fsck.mfs.context import Context
@@ -24,8 +24,8 @@ from minixfs.fsck.report import REPORT, Judge
 from minixfs.image.anatomy.blocks import BlockMap, Kind
 from minixfs.image.anatomy.mfs.reader import Reader
 
-BYTES_PER_BLOCK = 12
-"""Memory that the map takes."""
+MAX_BLOCKS = 1 << 26
+"""Blocks that can be mapped; each takes about 15 bytes of memory with all that is computed from it."""
 CHUNK = 1 << 14
 """Files looked at together."""
 _MAX_PLACE = (1 << 32) - 1
@@ -50,7 +50,9 @@ async def survey(reader: Reader, seconds: float | None = None) -> BlockMap:
             raise _TimeIsUp
 
     reader.superblock.validate(reader.device.size, read_only=True)
-    context = await load(reader, BYTES_PER_BLOCK << reader.superblock.zone_shift, tick)
+    if reader.blocks > MAX_BLOCKS:
+        raise Unsupported(f"a volume of {reader.blocks} blocks is too large to be mapped")
+    context = await load(reader, tick)
     found = _outline(reader, context.table)
     rows = context.table.rows_of_type(*MAPPED_TYPES)
     try:
@@ -61,10 +63,10 @@ async def survey(reader: Reader, seconds: float | None = None) -> BlockMap:
     return found
 
 
-async def load(reader: Reader, bytes_per_zone: int, tick: Tick = lambda stage: None) -> Context:
+async def load(reader: Reader, tick: Tick = lambda stage: None) -> Context:
     """The checker's picture of the volume: its inode table, and what its readers need."""
     volume = reader.bulk(tick)
-    volume.budget.spend(reader.zones * bytes_per_zone)
+    volume.budget.spend(reader.zones)
     table = InodeTable(volume)
     await table.load()
     return Context(volume, table, Judge(REPORT))
@@ -72,7 +74,7 @@ async def load(reader: Reader, bytes_per_zone: int, tick: Tick = lambda stage: N
 
 async def names(reader: Reader, numbers: Sequence[int]) -> dict[int, bytes]:
     """The paths of inodes, as far as directories lead to them; of very many inodes only some."""
-    context = await load(reader, 1)
+    context = await load(reader)
     rows = context.table.rows_for(np.array(numbers, np.int64))
     await name_rows(context, rows[rows >= 0])
     return context.paths

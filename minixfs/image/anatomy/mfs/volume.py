@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from minixfs.errors import BadSuperblock
-from minixfs.fs.mfs.layout import MAX_ZONE_SHIFT, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE
+from minixfs.fs.mfs.layout import MAX_ZONE_SHIFT, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, VARIANTS, Variant
 from minixfs.fs.mfs.superblock import Superblock
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.runtime import run
@@ -19,12 +20,25 @@ if TYPE_CHECKING:  # numpy and the checker are loaded when they are needed
     from minixfs.image.anatomy.mfs.reader import Reader
 
 
+ASSUMED: dict[str, Variant] = {variant.name: variant for variant in VARIANTS}
+"""What `assume` can take a volume for."""
+
+
 def probe(device: BlockDevice) -> MfsAnatomy | None:
     try:
         superblock = Superblock.parse(read_bytes(device, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE))
     except BadSuperblock:
         return None
     return MfsAnatomy(device, superblock)
+
+
+def assume(device: BlockDevice, name: str) -> MfsAnatomy:
+    """The volume as if its magic number, which is lost, were that of the variant `name`."""
+    variant = ASSUMED[name]
+    raw = read_bytes(device, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE).ljust(SUPERBLOCK_SIZE, b"\0")
+    magic, at = variant.magic.to_bytes(2, "little"), variant.magic_offset
+    superblock = Superblock.parse(raw[:at] + magic + raw[at + 2 :])
+    return MfsAnatomy(device, replace(superblock, raw=raw))
 
 
 class MfsAnatomy(Anatomy):

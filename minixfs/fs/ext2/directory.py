@@ -1,0 +1,207 @@
+"""ext2 directories: blocks of entries of any length (specification: file systems, 3.7).
+
+The position of an entry is its byte offset in the directory. Entries never move; a removed one becomes part of the one
+before it in its block, or is marked free if it is the first. What a search tree (htree) keeps in a directory looks like
+free room to this code, and so it may: names are searched without it, and before the first new name the directory is
+declared to have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from minixfs.errors import Corrupt, NotDirectory
+from minixfs.fs.disk.directory import Directories, Entry, Index
+from minixfs.fs.disk.inode import Inode, InodeTable
+from minixfs.fs.disk.zones import ZoneMap
+from minixfs.fs.ext2 import layout
+from minixfs.fs.ext2.inode import Ext2Inode
+from minixfs.fs.ext2.volume import Ext2Volume
+from minixfs.fs.libminixfs.buffer import Buf
+from minixfs.fs.libminixfs.write_order import Order
+from minixfs.fs.protocol import DirEntry
+
+_HEAD = layout.DIRENT.struct
+_SMALLEST = 12
+
+
+def needed(name_length: int) -> int:
+    """Bytes that an entry takes, a multiple of 4."""
+    return 8 + name_length + 3 & ~3
+
+
+@dataclass(slots=True)
+class RoomIndex(Index):
+    """`gaps` has for each block the size and offset of its largest known gap; blocks in `unsure` may have larger ones.
+
+    `first` is for each size of entry the first block that may have room for it.
+    """
+
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    unsure: set[int] = field(default_factory=set)
+    first: dict[int, int] = field(default_factory=dict)
+
+
+class Ext2Directories(Directories[RoomIndex]):
+    """The directories of an ext2 volume."""
+
+    def __init__(self, volume: Ext2Volume, inodes: InodeTable, zones: ZoneMap) -> None:
+        super().__init__(volume, inodes, zones)
+        self._typed = bool(volume.superblock.incompat & layout.INCOMPAT_FILETYPE)
+        self._size = volume.block_size
+
+    # ---- looking ---------------------------------------------------------------------------------------------------
+
+    async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
+        if not directory.is_directory:
+            raise NotDirectory
+        found: list[DirEntry] = []
+        while position < directory.size and len(found) < count:
+            number, start = divmod(position, self._size)
+            with await self._block(directory, number) as buf:
+                for offset, length, ino, name in self._scan(directory, buf):
+                    if ino and offset >= start:
+                        found.append(DirEntry(ino, number * self._size + offset + length, name))
+                        if len(found) == count:
+                            break
+            position = (number + 1) * self._size
+        return found
+
+    async def block_for_new(self, directory: Inode) -> int | None:
+        return None  # it depends on the length of the name
+
+    def _block_of(self, position: int) -> int:
+        return position // self._size
+
+    async def _read_index(self, directory: Inode) -> RoomIndex:
+        if directory.size % self._size:
+            raise Corrupt("a directory whose size is no whole number of blocks", inode=directory.num)
+        index = RoomIndex({})
+        for number in range(directory.size // self._size):
+            base = number * self._size
+            largest = (0, 0)
+            with await self._block(directory, number) as buf:
+                for offset, length, ino, name in self._scan(directory, buf):
+                    if ino:
+                        index.names.setdefault(name, base + offset << 32 | ino)
+                    largest = max(largest, (_gap(length, ino, name), offset))
+            index.gaps.append(largest)
+            index.unsure.add(number)
+        return index
+
+    def _scan(self, directory: Inode, buf: Buf) -> Iterator[tuple[int, int, int, bytes]]:
+        """The entries of a block: offset in it, length, inode and name. Raises Corrupt where they do not add up."""
+        data, offset = buf.data, 0
+        while offset < self._size:
+            ino, stored, name_length, _ = _HEAD.unpack_from(data, offset)
+            length = self._length(stored)
+            if length < needed(name_length if ino else 0) or length & 3 or offset + length > self._size:
+                raise Corrupt(f"bad entry at byte {offset} of a directory block", block=buf.block, inode=directory.num)
+            yield offset, length, ino, bytes(data[offset + 8 : offset + 8 + name_length])
+            offset += length
+
+    # ---- changing --------------------------------------------------------------------------------------------------
+
+    async def _add(self, directory: Inode, index: RoomIndex, name: bytes, inode: Inode) -> Entry:
+        assert isinstance(directory, Ext2Inode)
+        need = needed(len(name))
+        number = await self._with_room(directory, index, need)
+        if number == len(index.gaps):
+            buf = await self._grow(directory, number)
+            index.gaps.append((self._size, 0))
+            directory.size = max(directory.size, (number + 1) * self._size)
+        else:
+            buf = await self._block(directory, number)
+        directory.flags &= ~layout.FLAG_INDEX
+        offset = self._split(index, number, buf, need)
+        position = number * self._size + offset
+        self._write(buf, position, inode, name)
+        return Entry(directory, name, position, buf)
+
+    async def _with_room(self, directory: Inode, index: RoomIndex, need: int) -> int:
+        """The first block with a gap of `need` bytes, or the number of blocks."""
+        gaps = index.gaps
+        number = index.first.get(need, 0)
+        while number < len(gaps):
+            if gaps[number][0] < need and number in index.unsure:
+                await self._measure(directory, index, number)
+            if gaps[number][0] >= need:
+                break
+            number += 1
+        index.first[need] = number
+        return number
+
+    async def _measure(self, directory: Inode, index: RoomIndex, number: int) -> None:
+        with await self._block(directory, number) as buf:
+            rows = ((_gap(length, ino, name), offset) for offset, length, ino, name in self._scan(directory, buf))
+            index.gaps[number] = max(rows)
+        index.unsure.discard(number)
+
+    def _split(self, index: RoomIndex, number: int, buf: Buf, need: int) -> int:
+        """Make an entry of at least `need` bytes at the start of the block's largest gap; return its offset."""
+        gap, offset = index.gaps[number]
+        ino, length, name_length, kind = _HEAD.unpack_from(buf.data, offset)
+        length = self._length(length)
+        if ino:
+            own = needed(name_length)
+            _HEAD.pack_into(buf.data, offset, ino, own, name_length, kind)
+            offset, length = offset + own, length - own
+        _HEAD.pack_into(buf.data, offset, 0, self._stored(length), 0, 0)
+        index.gaps[number] = (gap - need, offset)
+        return offset
+
+    def _erase(self, entry: Entry, index: RoomIndex | None) -> None:
+        data, (number, target) = entry.buf.data, divmod(entry.position, self._size)
+        offset = previous = 0
+        while offset < target:
+            previous, offset = offset, offset + self._length(_HEAD.unpack_from(data, offset)[1])
+        length = self._length(_HEAD.unpack_from(data, target)[1])
+        if target:
+            ino, before, name_length, kind = _HEAD.unpack_from(data, previous)
+            _HEAD.pack_into(data, previous, ino, self._stored(before + length), name_length, kind)
+            gap = (before + length - (needed(name_length) if ino else 0), previous)
+        else:
+            _HEAD.pack_into(data, 0, 0, self._stored(length), 0, 0)
+            gap = (length, 0)
+        self._volume.cache.mark_dirty(entry.buf, Order.DIRECTORY)
+        if index is not None:
+            index.unsure.add(number)
+            known = index.gaps[number]
+            index.gaps[number] = gap if known[1] in (target, previous) else max(gap, known)
+            for need, first in index.first.items():
+                if first > number and need <= gap[0]:
+                    index.first[need] = number
+
+    def _begin(self, directory: Inode, parent: Inode, buf: Buf) -> RoomIndex:
+        _HEAD.pack_into(buf.data, 0, 0, _SMALLEST, 0, 0)
+        _HEAD.pack_into(buf.data, _SMALLEST, 0, self._stored(self._size - _SMALLEST), 0, 0)
+        self._write(buf, 0, directory, b".")
+        self._write(buf, _SMALLEST, parent, b"..")
+        directory.size = self._size
+        names = {b".": directory.num, b"..": _SMALLEST << 32 | parent.num}
+        return RoomIndex(names, gaps=[(self._size - 2 * _SMALLEST, _SMALLEST)])
+
+    def _write(self, buf: Buf, position: int, inode: Inode, name: bytes) -> None:
+        data, offset = buf.data, position % self._size
+        length = _HEAD.unpack_from(data, offset)[1]
+        kind = layout.FILE_TYPES[inode.mode & 0o170000] if self._typed else 0
+        _HEAD.pack_into(data, offset, inode.num, length, len(name), kind)
+        padded = name.ljust(needed(len(name)) - 8, b"\0")
+        data[offset + 8 : offset + 8 + len(padded)] = padded
+        self._volume.cache.mark_dirty(buf, Order.DIRECTORY)
+
+    def _empty_block(self) -> bytes:
+        return _HEAD.pack(0, self._stored(self._size), 0, 0).ljust(self._size, b"\0")
+
+    def _length(self, stored: int) -> int:
+        """The length of an entry; in blocks of 64 KiB the largest does not fit its field."""
+        return self._size if self._size == layout.MAX_BLOCK_SIZE and stored in (0, 0xFFFF) else stored
+
+    def _stored(self, length: int) -> int:
+        return min(length, 0xFFFF)
+
+
+def _gap(length: int, ino: int, name: bytes) -> int:
+    """The bytes of an entry that a new one could take."""
+    return length - needed(len(name)) if ino else length
