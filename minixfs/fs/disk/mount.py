@@ -253,7 +253,7 @@ class DiskMount(DiskServer):
     async def _free(self, inode: Inode) -> None:
         """Give back everything of an inode that has neither names nor users; a device error leaves it for later."""
         try:
-            if inode.has_zones and inode.zones_used != 0:
+            if inode.has_zones and any(inode.zones):
                 await self._zones.unmap(inode, 0, self._zones.readable_zones)
             await self._release(inode)
         except DeviceError as error:
