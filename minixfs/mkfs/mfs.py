@@ -99,8 +99,7 @@ def default_inodes(variant: Variant, blocks: int, block_size: int) -> int:
     """How many inodes a volume of that size usually gets: full inode blocks, as far as the field allows."""
     kilobytes = blocks * block_size // 1024
     ratio = next(ratio for least, ratio in _INODE_RATIOS if kilobytes >= least)
-    per_block = block_size // variant.inode.size
-    return min(blocks_for(max(kilobytes // ratio, 1), per_block) * per_block, _inode_max(variant))
+    return _whole_blocks(max(kilobytes // ratio, 1), variant, block_size)
 
 
 def limits_for(options: Options) -> Limits:
@@ -139,13 +138,11 @@ def fitted(options: Options, contents: Contents, *, percent: int = 0, room: int 
     else:
         wanted = len(contents.tree) + -(-len(contents.tree) * percent // 100) + inodes
         wanted += default_inodes(variant, blocks_for(room, size), size) if room else 0
-        per_block = size // variant.inode.size
-        wanted = min(blocks_for(wanted, per_block) * per_block, _inode_max(variant))
+        wanted = _whole_blocks(wanted, variant, size)
     first = total = 0
     while total != first + zones:
         total = first + zones
-        maps = blocks_for(1 + wanted, 8 * size) + blocks_for(total, 8 * size)
-        first = blocks_for(layout.START_BLOCK + maps + blocks_for(wanted, size // variant.inode.size), 1 << shift)
+        first = _first_data_zone(variant, size, shift, wanted, total)
     return replace(options, blocks=max(total << shift, MIN_BLOCKS), inodes=wanted)
 
 
@@ -167,8 +164,7 @@ def plan(device_size: int, options: Options, contents: Contents | None = None) -
         zones <= zone_max,
         f"{variant.name} holds at most {zone_max} zones, not {zones}: make a newer version or bigger zones",
     )
-    files = 1 if contents is None else len(contents.tree)
-    inodes = max(default_inodes(variant, blocks, size), files) if options.inodes is None else options.inodes
+    inodes = _usual_inodes(options, blocks, contents) if options.inodes is None else options.inodes
     _require(
         1 <= inodes <= _inode_max(variant),
         f"{variant.name} holds 1 to {_inode_max(variant)} inodes, not {inodes}",
@@ -244,6 +240,30 @@ async def make(
     await _write(device, 0, bytes(layout.SUPERBLOCK_OFFSET) + built)
     await device.flush()
     return Superblock.parse(built)
+
+
+def _usual_inodes(options: Options, blocks: int, contents: Contents | None) -> int:
+    """The usual number for a volume of that size; fewer where only then the contents have room, down to one a file."""
+    variant, size, shift = options.variant, block_size_for(options), options.zone_shift
+    usual = default_inodes(variant, blocks, size)
+    if contents is None:
+        return usual
+    zones, least = blocks >> shift, _whole_blocks(len(contents.tree), variant, size)
+    if usual > least and _first_data_zone(variant, size, shift, usual, zones) + contents.total > zones:
+        return least
+    return max(usual, least)
+
+
+def _whole_blocks(inodes: int, variant: Variant, block_size: int) -> int:
+    """So many inodes, and as many more as fill their last block, as far as the field allows."""
+    per_block = block_size // variant.inode.size
+    return min(blocks_for(inodes, per_block) * per_block, _inode_max(variant))
+
+
+def _first_data_zone(variant: Variant, block_size: int, shift: int, inodes: int, zones: int) -> int:
+    maps = blocks_for(1 + inodes, 8 * block_size) + blocks_for(zones, 8 * block_size)
+    table = blocks_for(inodes, block_size // variant.inode.size)
+    return blocks_for(layout.START_BLOCK + maps + table, 1 << shift)
 
 
 def _inode_max(variant: Variant) -> int:

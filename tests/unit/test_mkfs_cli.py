@@ -96,6 +96,8 @@ def test_two_runs_give_the_same_bytes(source: Path, tmp_path: Path, monkeypatch:
     made("-d", source, one)
     made("-d", source, two)
     assert one.read_bytes() == two.read_bytes()
+    made("-f", "-d", source, two)
+    assert one.read_bytes() == two.read_bytes(), "also where there is an image of that size already"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(EPOCH))
     made("-f", "-d", source, one)
     (source / "etc" / "rc").touch()
