@@ -4,7 +4,7 @@ pyfuse3 has several tasks that take turns at reading requests. Left to trio, eve
 read lock to the next task and a parked wait for the descriptor, which is more than most small requests take. Here
 
 * the task that has just answered may read on at once; the next one gets its turn when this one suspends;
-* the descriptor is polled for some microseconds before the task parks: in a row of requests the next one is there;
+* the descriptor is polled for some microseconds before the task parks: under load the next request is there;
 * every so many requests the scheduler gets its turn, so that timers and threads are not starved.
 
 pyfuse3 takes its event loop from its module attribute ``trio`` (its asyncio mode replaces it there); `install` puts a
@@ -15,20 +15,17 @@ from __future__ import annotations
 
 import os
 import select
-import time
 from types import SimpleNamespace, TracebackType
 
 import pyfuse3
 import trio
 
-MOST_POLLS = 200 if len(os.sched_getaffinity(0)) > 1 else 1
-"""Polls of the descriptor, of about a microsecond each, before the task parks: about as long as parking itself takes.
+POLLS = 50 if len(os.sched_getaffinity(0)) > 1 else 1
+"""Polls of the descriptor, of about a microsecond each, before the task parks.
 
-On a single processor the next request cannot come while we poll.
+Several times as many spare a park now and then, but lose more when others want the processors: who polls while the
+other side waits for its turn is himself without one when the request comes. On a single processor polling is in vain.
 """
-LEAST_POLLS = max(MOST_POLLS // 20, 1)
-SHORT_WAIT = 0.0005
-"""Seconds in the scheduler after which the next request would have been met by polling for longer."""
 REQUESTS_PER_TURN = 128
 """Requests that may be taken in a row before other tasks get to run."""
 
@@ -56,16 +53,12 @@ class _ReadTurn:
 
 
 class _Waiter:
-    """The stand-in for ``trio.lowlevel.wait_readable``. `polls` follows what the last requests were like.
-
-    Who polls while the other side is not even running, since the machine is busy, loses the processor when it counts.
-    """
+    """The stand-in for ``trio.lowlevel.wait_readable``."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
         self._descriptor = -1
         self._in_a_row = 0
-        self.polls = MOST_POLLS
 
     async def wait_readable(self, descriptor: int) -> None:
         if self._descriptor != descriptor:
@@ -74,22 +67,11 @@ class _Waiter:
         self._in_a_row += 1
         if self._in_a_row < REQUESTS_PER_TURN:
             poll = self._poll.poll
-            for _ in range(self.polls):
+            for _ in range(POLLS):
                 if poll(0):
                     return
-            begin = time.perf_counter()
-            await trio.lowlevel.wait_readable(descriptor)
-            self.waited(time.perf_counter() - begin)
-        else:
-            await trio.lowlevel.wait_readable(descriptor)
         self._in_a_row = 0
-
-    def waited(self, seconds: float) -> None:
-        """Polling was in vain, and the request came after so long: poll for longer or shorter the next time."""
-        if seconds < SHORT_WAIT:
-            self.polls = min(2 * self.polls, MOST_POLLS)
-        else:
-            self.polls = max(self.polls // 2, LEAST_POLLS)
+        await trio.lowlevel.wait_readable(descriptor)
 
 
 def install() -> None:

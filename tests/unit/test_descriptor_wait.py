@@ -1,4 +1,4 @@
-"""Waiting for requests: how long the descriptor is polled before the task parks."""
+"""Waiting for requests."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ import os
 
 import pytest
 
-from minixfs.daemon.descriptor_wait import LEAST_POLLS, MOST_POLLS, SHORT_WAIT, _Waiter
-
-
-def test_polling_follows_what_the_last_requests_were_like() -> None:
-    waiter = _Waiter()
-    assert waiter.polls == MOST_POLLS
-    for _ in range(20):
-        waiter.waited(10 * SHORT_WAIT)
-    assert waiter.polls == LEAST_POLLS
-    waiter.waited(SHORT_WAIT / 2)
-    assert waiter.polls == min(2 * LEAST_POLLS, MOST_POLLS)
-    for _ in range(20):
-        waiter.waited(SHORT_WAIT / 2)
-    assert waiter.polls == MOST_POLLS
+from minixfs.daemon.descriptor_wait import _Waiter
 
 
 @pytest.mark.trio
