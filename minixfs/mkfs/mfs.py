@@ -106,8 +106,9 @@ def limits_for(options: Options) -> Limits:
     """What a volume made with `options` can hold.
 
     Linux and we read files of V2 and V3 through triple indirect blocks, which MINIX does not know: volumes for MINIX,
-    those whose padding is clear, get none.
+    those whose padding is clear, get none. Raises UsageError for options that contradict each other.
     """
+    _check_shift(options.zone_shift)
     variant, size = options.variant, block_size_for(options)
     per_block = size // variant.pointer_size
     levels = variant.levels if options.padding else min(variant.levels, 2)
@@ -124,7 +125,7 @@ def limits_for(options: Options) -> Limits:
 
 
 def contents_for(tree: Tree, options: Options) -> Contents:
-    """The files of `tree` as a volume made with `options` will hold them. Raises UsageError."""
+    """The files of `tree`, gathered for the limits of `options`, as a volume made with these will hold them."""
     return Contents(tree, options.variant, block_size_for(options), options.zone_shift)
 
 
@@ -151,7 +152,7 @@ def plan(device_size: int, options: Options, contents: Contents | None = None) -
     variant, size = options.variant, block_size_for(options)
     blocks = device_size // size if options.blocks is None else options.blocks
     shift = options.zone_shift
-    _require(0 <= shift <= layout.MAX_ZONE_SHIFT, f"zone shift {shift} is not in 0..{layout.MAX_ZONE_SHIFT}")
+    _check_shift(shift)
     _require(blocks >= MIN_BLOCKS, f"{blocks} blocks of {size} bytes are too few: at least {MIN_BLOCKS} are needed")
     _require(
         blocks * size <= device_size,
@@ -269,6 +270,10 @@ def _first_data_zone(variant: Variant, block_size: int, shift: int, inodes: int,
 def _inode_max(variant: Variant) -> int:
     """Linux and old MINIX count inodes in 16 bits. V3 and the hybrid have 32, less the reserved bit."""
     return _U16_MAX if variant.has_state else _U32_MAX - 1
+
+
+def _check_shift(shift: int) -> None:
+    _require(0 <= shift <= layout.MAX_ZONE_SHIFT, f"zone shift {shift} is not in 0..{layout.MAX_ZONE_SHIFT}")
 
 
 def _check_root(options: Options) -> None:

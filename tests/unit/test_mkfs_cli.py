@@ -149,6 +149,10 @@ def test_a_tar_file_does_as_well_as_its_directory(source: Path, tmp_path: Path) 
         ("-d {source} {image} --mtime whenever", 16, "is no time"),
         ("-d {source} {image} -i few", 16, "is no number of inodes"),
         ("-d {source} {image} --padding none", 16, "padding"),
+        ("-d {source} {image} -z -1", 16, "zone shift -1 is not in 0..4"),
+        ("-d {source} {image} -z 5", 16, "zone shift 5 is not in 0..4"),
+        ("-d {source} {image} -B 1000", 16, "block size 1000 is not"),
+        ("-d {source} {image} --big-endian", 16, "V3 has no big-endian form"),
         ("--minix-padding {image} 1M", 16, "No such option"),
     ],
 )
