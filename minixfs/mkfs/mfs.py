@@ -25,15 +25,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from minixfs.errors import DeviceError, UsageError
+from minixfs.errors import UsageError
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.bitorder import BitOrder
 from minixfs.fs.mfs.layout import Variant, variant_for
 from minixfs.fs.mfs.superblock import Superblock, blocks_for
-from minixfs.hw.blockdev.device import BlockDevice, Data
+from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.mkfs.mfs_contents import Contents
 from minixfs.mkfs.populate import Limits, Tree, gather
-from minixfs.mkfs.stream import Progress, Stream
+from minixfs.mkfs.stream import Progress, Stream, write, zero
 from minixfs.trees.entry import Entry
 
 USAGE = 16
@@ -43,8 +43,6 @@ MIN_BLOCKS = 5
 
 _INODE_RATIOS = ((10**9, 12), (10**8, 10), (10**7, 8), (10**6, 6), (10**5, 4), (0, 2))
 """(least volume size in KiB, KiB for each inode)"""
-_CHUNK = 4 << 20
-"""Bytes zeroed at a time."""
 _U16_MAX, _U32_MAX = 0xFFFF, 0xFFFFFFFF
 
 
@@ -106,8 +104,9 @@ def limits_for(options: Options) -> Limits:
     """What a volume made with `options` can hold.
 
     Linux and we read files of V2 and V3 through triple indirect blocks, which MINIX does not know: volumes for MINIX,
-    those whose padding is clear, get none.
+    those whose padding is clear, get none. Raises UsageError for options that contradict each other.
     """
+    _check_shift(options.zone_shift)
     variant, size = options.variant, block_size_for(options)
     per_block = size // variant.pointer_size
     levels = variant.levels if options.padding else min(variant.levels, 2)
@@ -124,7 +123,7 @@ def limits_for(options: Options) -> Limits:
 
 
 def contents_for(tree: Tree, options: Options) -> Contents:
-    """The files of `tree` as a volume made with `options` will hold them. Raises UsageError."""
+    """The files of `tree`, gathered for the limits of `options`, as a volume made with these will hold them."""
     return Contents(tree, options.variant, block_size_for(options), options.zone_shift)
 
 
@@ -151,7 +150,7 @@ def plan(device_size: int, options: Options, contents: Contents | None = None) -
     variant, size = options.variant, block_size_for(options)
     blocks = device_size // size if options.blocks is None else options.blocks
     shift = options.zone_shift
-    _require(0 <= shift <= layout.MAX_ZONE_SHIFT, f"zone shift {shift} is not in 0..{layout.MAX_ZONE_SHIFT}")
+    _check_shift(shift)
     _require(blocks >= MIN_BLOCKS, f"{blocks} blocks of {size} bytes are too few: at least {MIN_BLOCKS} are needed")
     _require(
         blocks * size <= device_size,
@@ -221,7 +220,7 @@ async def make(
     device.check_writable()
     contents = contents or contents_for(_bare(options), options)
     data_start = superblock.first_data_zone * superblock.zone_size
-    await _zero(device, 0, data_start)
+    await zero(device, 0, data_start)
     await device.flush()
     inodes = await contents.write(Stream(device, data_start, progress), superblock)
     order = BitOrder.BE16 if superblock.swapped else BitOrder.LE
@@ -232,12 +231,12 @@ async def make(
         (superblock.zone_bits, 1 + contents.total, superblock.zmap_blocks),
     ):
         for offset, part in _fresh_map(bits, used, blocks * size, size, order, options.padding):
-            await _write(device, position + offset, part)
+            await write(device, position + offset, part)
         position += blocks * size
-    await _write(device, position, inodes)
+    await write(device, position, inodes)
     await device.flush()
     built = superblock.build()
-    await _write(device, 0, bytes(layout.SUPERBLOCK_OFFSET) + built)
+    await write(device, 0, bytes(layout.SUPERBLOCK_OFFSET) + built)
     await device.flush()
     return Superblock.parse(built)
 
@@ -269,6 +268,10 @@ def _first_data_zone(variant: Variant, block_size: int, shift: int, inodes: int,
 def _inode_max(variant: Variant) -> int:
     """Linux and old MINIX count inodes in 16 bits. V3 and the hybrid have 32, less the reserved bit."""
     return _U16_MAX if variant.has_state else _U32_MAX - 1
+
+
+def _check_shift(shift: int) -> None:
+    _require(0 <= shift <= layout.MAX_ZONE_SHIFT, f"zone shift {shift} is not in 0..{layout.MAX_ZONE_SHIFT}")
 
 
 def _check_root(options: Options) -> None:
@@ -325,21 +328,3 @@ def _fresh_map(
     if padding:
         ones |= (1 << 8 * (size - tail)) - (1 << bits - 8 * tail)
     yield tail, bytes(order.physical(ones.to_bytes(size - tail, "little")))
-
-
-async def _zero(device: BlockDevice, start: int, end: int) -> None:
-    """Make the range zero; what is zero already is not written, so that sparse image files stay sparse."""
-    zeroes = bytes(_CHUNK)
-    found = bytearray(_CHUNK)
-    for offset in range(start, end, _CHUNK):
-        length = min(_CHUNK, end - offset)
-        await device.read(offset, [memoryview(found)[:length]])
-        if found != zeroes:
-            await _write(device, offset, memoryview(zeroes)[:length])
-
-
-async def _write(device: BlockDevice, offset: int, data: Data) -> None:
-    """Write whole sectors: everything that is written here starts a block whose rest is zero."""
-    filler = bytes(-len(data) % device.sector_size)
-    if await device.write(offset, [data, filler]) != len(data) + len(filler):
-        raise DeviceError(message=f"{device.name}: write at byte {offset} was cut short")
