@@ -229,6 +229,7 @@ def _describe(image: str, superblock: Superblock, contents: Contents, verbose: b
         "zones": superblock.zones,
         "first_data_zone": superblock.first_data_zone,
         "free_zones": superblock.zones - superblock.first_data_zone - contents.total,
+        "files": files,
         "inodes": superblock.inodes,
         "free_inodes": superblock.inodes - files,
         "imap_blocks": superblock.imap_blocks,

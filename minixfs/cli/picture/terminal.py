@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 
@@ -44,7 +44,7 @@ def _repeats(row: list[int]) -> Iterator[tuple[int, int]]:
             start = at
 
 
-def _legend(picture: Picture, width: int, mark: object) -> Iterator[str]:
+def _legend(picture: Picture, width: int, mark: Callable[[Swatch], str]) -> Iterator[str]:
     line, length = "", 0
     for swatch in picture.legend:
         text = f" {swatch.label} {swatch.blocks}"
@@ -52,7 +52,7 @@ def _legend(picture: Picture, width: int, mark: object) -> Iterator[str]:
             yield line
             line, length = "", 0
         gap = "  " if length else ""
-        line += gap + (mark(swatch) if callable(mark) else "") + text
+        line += gap + mark(swatch) + text
         length += len(gap) + 1 + len(text)
     if line:
         yield line
