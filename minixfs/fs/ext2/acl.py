@@ -19,7 +19,12 @@ _OWNER, _USER, _GROUP_OWNER, _GROUP, _MASK, _OTHER = 1, 2, 4, 8, 0x10, 0x20
 _NAMED = (_USER, _GROUP)
 _DISK_VERSION, _USER_VERSION = 1, 2
 _NOBODY = 0xFFFFFFFF
-_LONG, _SHORT, _ENTRY, _VERSION = struct.Struct("<HHL"), struct.Struct("<HH"), struct.Struct("<HHL"), struct.Struct("<L")
+_LONG, _SHORT, _ENTRY, _VERSION = (
+    struct.Struct("<HHL"),
+    struct.Struct("<HH"),
+    struct.Struct("<HHL"),
+    struct.Struct("<L"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The extended attributes of the files of a volume: where each is kept, and blocks that files share.
 
-An attribute goes into the inode's record if there is room, else into the file's block. A block that another file has too
-is never changed: who changes his attributes gets a block of his own. The number of those who share a block is in it.
+An attribute goes into the inode's record if there is room, else into the file's block. A block that another file has
+too is never changed: who changes his attributes gets a block of his own. The block says how many share it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ or None when the set is too large. `attributes` of a file are those of both plac
 
 from __future__ import annotations
 
+import errno
 import struct
 
 from minixfs.errors import Corrupt, PosixError
@@ -24,6 +25,7 @@ _PREFIXES = {
     7: b"system.",
 }
 """What stands for the start of a name. The first two are whole names."""
+_LISTS = (2, 3)
 _HEADER, _ENTRY = layout.XATTR_HEADER, layout.XATTR_ENTRY
 _MAGIC = struct.Struct("<L")
 _END = bytes(4)
@@ -68,6 +70,8 @@ def build_inline(attributes: Attributes, size: int) -> bytes | None:
     """What to put into `size` bytes of an inode's record; None if the set does not fit."""
     if not attributes:
         return bytes(size)
+    if size < _MAGIC.size + _ENTRY.size:
+        return None
     body = _build(attributes, size - _MAGIC.size, 0, ordered=False)
     return None if body is None else _MAGIC.pack(layout.XATTR_MAGIC) + body
 
@@ -98,13 +102,16 @@ def _parse(data: bytes | memoryview, start: int, base: int) -> Attributes:
             raise ValueError("an extended attribute whose value is elsewhere")
         if index in _PREFIXES:
             value = bytes(data[value_start : value_start + size])
-            found[_PREFIXES[index] + tail] = acl.from_disk(value) if index in (2, 3) else value
+            found[_PREFIXES[index] + tail] = acl.from_disk(value) if index in _LISTS else value
         offset += _ENTRY.size + (length + 3 & ~3)
 
 
 def _build(attributes: Attributes, room: int, base: int, *, ordered: bool) -> bytes | None:
     """Entries from the front of `room` bytes, values from their end; `base` is what offsets of values count besides."""
-    rows = [(*_split(name), acl.to_disk(value) if _split(name)[0] in (2, 3) else value) for name, value in attributes.items()]
+    rows = []
+    for name, value in attributes.items():
+        index, tail = _split(name)
+        rows.append((index, tail, acl.to_disk(value) if index in _LISTS else value))
     if ordered:
         rows.sort(key=lambda row: (row[0], len(row[1]), row[1]))
     data = bytearray(room)
@@ -146,7 +153,7 @@ def _split(name: bytes) -> tuple[int, bytes]:
     for index, prefix in _PREFIXES.items():
         if _matches(name, index):
             return index, name[len(prefix) :]
-    raise PosixError(95)
+    raise PosixError(errno.EOPNOTSUPP)
 
 
 def _matches(name: bytes, index: int) -> bool:
