@@ -25,7 +25,7 @@ POLLS = 200 if len(os.sched_getaffinity(0)) > 1 else 1
 
 On a single processor the next request cannot come while we poll.
 """
-REQUESTS_PER_TURN = 64
+REQUESTS_PER_TURN = 128
 """Requests that may be taken in a row before other tasks get to run."""
 
 

@@ -34,7 +34,6 @@ from minixfs.daemon.calls import protect, readwrite, xattr
 from minixfs.daemon.calls import stat as attributes
 from minixfs.daemon.objects import Filp, Vmnt, Vnode, dup
 from minixfs.daemon.path import ByName, ByNode
-from minixfs.daemon.tll import Mode
 from minixfs.daemon.vfs import Vfs
 from minixfs.daemon.view import View
 from minixfs.errors import Exists, FileTooBig, MinixFsError, NoSpace, NotFound, PosixError
@@ -128,15 +127,10 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
-        directory = self._node(parent_inode)
-        async with self._vfs.call() as call:
-            try:
-                async with ByNode(directory).object(call, Mode.READ, Mode.READ) as held:
-                    node = await directory.fs.lookup_entry(directory.ino, name)
-                    vnode = self._adopt(held.vmnt, node)
-            except NotFound:
-                return self._absent
-            return await self._entry(vnode)
+        try:
+            return await self._entry_at(self._node(parent_inode), name)
+        except NotFound:
+            return self._absent
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         for key, count in inode_list:
@@ -215,7 +209,7 @@ class FuseFace(pyfuse3.Operations):
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
             await opening.mknod(call, place, mode, rdev)
-            return await self._entry_at(place)
+            return await self._entry_at(place.directory, name)
 
     @_request
     @_needs_room
@@ -223,7 +217,7 @@ class FuseFace(pyfuse3.Operations):
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
             await opening.mkdir(call, place, mode)
-            return await self._entry_at(place)
+            return await self._entry_at(place.directory, name)
 
     @_request
     @_needs_room
@@ -231,7 +225,7 @@ class FuseFace(pyfuse3.Operations):
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
             await names.symlink(call, target, place)
-            return await self._entry_at(place)
+            return await self._entry_at(place.directory, name)
 
     @_request
     async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
@@ -450,10 +444,14 @@ class FuseFace(pyfuse3.Operations):
                 return dup(below.root)
         return vnode
 
-    async def _entry_at(self, place: ByName) -> EntryAttributes:
-        """The reply for an object that was just made."""
-        node = await place.directory.fs.lookup_entry(place.directory.ino, place.name)
-        return await self._entry(self._vfs.vnodes.adopt(place.directory.vmnt, node))
+    async def _entry_at(self, directory: Vnode, name: bytes) -> EntryAttributes:
+        """The reply that tells the kernel what a name leads to. One request of the server: it needs no lock."""
+        node, status = await directory.fs.lookup_stat(directory.ino, name)
+        vnode = self._adopt(directory.vmnt, node)
+        if vnode.vmnt is not directory.vmnt:
+            return await self._entry(vnode)
+        self._remember(vnode)
+        return self._view.attributes(vnode.key, status)
 
     async def _entry(self, vnode: Vnode) -> EntryAttributes:
         """The reply that tells the kernel of a node. Takes over one reference."""

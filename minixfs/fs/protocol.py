@@ -238,6 +238,10 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
         """One name in one directory, links and mount points not followed: what a kernel asks for."""
         self._unknown()
 
+    async def lookup_stat(self, directory: int, name: bytes) -> tuple[Node, Stat]:
+        """`lookup_entry`, and the attributes of what was found, in one request."""
+        self._unknown()
+
     async def readlink(self, ino: int) -> bytes:
         self._unknown()
 

@@ -81,6 +81,9 @@ class ImageSink:
         if entry.link is not None:
             self._first[entry.link] = entry.path
 
+    def knows(self, entry: Entry) -> bool:
+        return entry.link in self._first
+
     def link(self, existing: bytes, path: bytes) -> None:
         with _Doing("cannot create hard link {}", self, path):
             found = self._ask(self._fs.lookup_entry, *self._place(existing))

@@ -18,6 +18,7 @@ from minixfs.errors import UsageError
 from minixfs.trees.entry import Content, Entry
 
 _NANO = 10**9
+_DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 _GIVE = "; --owner gives all files to one"
 
 
@@ -143,12 +144,13 @@ def adjusted(
 
 def _add(tree: Tree, entry: Entry, limits: Limits) -> None:
     mode = entry.mode
-    seconds = (entry.mtime // _NANO, entry.atime // _NANO, entry.ctime // _NANO)
+    mtime, atime, ctime = entry.mtime // _NANO, entry.atime // _NANO, entry.ctime // _NANO
+    latest = limits.time_max
     if entry.uid > limits.uid_max:
         raise _too_large(entry, "user id", entry.uid, limits.uid_max, limits, _GIVE)
     if entry.gid > limits.gid_max:
         raise _too_large(entry, "group id", entry.gid, limits.gid_max, limits, _GIVE)
-    if min(seconds) < 0 or max(seconds) > limits.time_max:
+    if not (0 <= mtime <= latest and 0 <= atime <= latest and 0 <= ctime <= latest):
         raise UsageError(f"{_named(entry)}: {limits.name} cannot hold its times, only those from 1970 to 2106")
     size = entry.size
     data: Content | bytes | None = entry.content
@@ -163,7 +165,7 @@ def _add(tree: Tree, entry: Entry, limits: Limits) -> None:
         size = len(data)
         if not 0 < size <= limits.symlink_max:
             raise _too_long(entry, "text of the link", size, limits.symlink_max, limits)
-    elif entry.is_device:
+    elif kind in _DEVICES:
         major, minor = os.major(entry.rdev), os.minor(entry.rdev)
         if max(major, minor) > limits.device_max:
             most = limits.device_max
@@ -174,9 +176,9 @@ def _add(tree: Tree, entry: Entry, limits: Limits) -> None:
     tree.uids.append(entry.uid)
     tree.gids.append(entry.gid)
     tree.sizes.append(size)
-    tree.mtimes.append(seconds[0])
-    tree.atimes.append(seconds[1])
-    tree.ctimes.append(seconds[2])
+    tree.mtimes.append(mtime)
+    tree.atimes.append(atime)
+    tree.ctimes.append(ctime)
     tree.data.append(data)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from minixfs.trees.entry import PIECE, Entry
@@ -18,6 +19,8 @@ from minixfs.trees.entry import PIECE, Entry
 _PATH_MAX = 4096
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 """A file may have become something else since it was met: then nothing waits."""
+
+_NAMES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 OnError = Callable[[OSError], object]
 
@@ -47,11 +50,14 @@ def entries(
                 full = prefix + path
                 found = _status(full, follow)
                 entry = _entry(path, full, found, follow)
+                if not stat.S_ISDIR(found.st_mode):
+                    yield entry
+                    continue
                 identity = (found.st_dev, found.st_ino)
-                if follow and entry.is_directory and any(identity == above for _, _, above in walk):
+                if follow and any(identity == above for _, _, above in walk):
                     raise OSError(errno.ELOOP, "a symbolic link leads back to a directory above it", full)
                 yield entry
-                if entry.is_directory and (found.st_dev == device or not one_file_system):
+                if found.st_dev == device or not one_file_system:
                     walk.append((path + b"/", iter(_names(full)), identity))
                     break
             else:
@@ -107,7 +113,7 @@ def _entry(path: bytes, full: bytes, found: os.stat_result, follow: bool) -> Ent
         found.st_mtime_ns,
         found.st_atime_ns,
         found.st_ctime_ns,
-        origin=os.fsdecode(full),
+        origin=full.decode(*_NAMES),
     )
     kind = stat.S_IFMT(mode)
     if kind == stat.S_IFREG:

@@ -64,6 +64,9 @@ class HostSink:
         if entry.link is not None:
             self._first[entry.link] = entry.path
 
+    def knows(self, entry: Entry) -> bool:
+        return entry.link in self._first
+
     def link(self, existing: bytes, path: bytes) -> None:
         try:
             fd, name = self._place(existing)

@@ -292,9 +292,11 @@ def test_volume_that_needs_too_much_memory_is_refused() -> None:
         run(check(RamDisk(image().data), memory_limit=5000))
 
 
-def test_volume_larger_than_its_device_is_refused() -> None:
-    with pytest.raises(BadSuperblock, match="device"):
-        run(check(RamDisk(image().data[: 300 << 10])))
+def test_volume_that_was_cut_off_is_refused_with_advice() -> None:
+    disk = RamDisk(image().data[: 90 << 10])
+    with pytest.raises(BadSuperblock, match=f"truncate -s {400 << 10} "):
+        run(check(disk, REPAIR))
+    assert disk.snapshot() == image().data[: 90 << 10]
 
 
 def test_no_volume_at_all_is_refused() -> None:

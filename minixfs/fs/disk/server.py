@@ -101,6 +101,10 @@ class DiskFileServer(DiskMount):
     # ---- names -----------------------------------------------------------------------------------------------------
 
     @reader
+    async def lookup_stat(self, directory: int, name: bytes) -> tuple[Node, Stat]:
+        return await self._node_and_stat(await self.find(self.linked(directory), name))
+
+    @reader
     async def readlink(self, ino: int) -> bytes:
         return await self.link_text(self.inodes.open(ino))
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import replace
 
 import numpy as np
 
-from minixfs.errors import BadSuperblock
 from minixfs.fs.mfs import layout
-from minixfs.fs.mfs.superblock import Superblock
 from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.directories import check_directories
 from minixfs.fsck.mfs.inodes import MAPPED_TYPES, InodeTable
 from minixfs.fsck.mfs.maps import check_maps
 from minixfs.fsck.mfs.sizes import check_sizes
+from minixfs.fsck.mfs.superblock import check_limits, read_superblock, settle
 from minixfs.fsck.mfs.tree import check_tree
 from minixfs.fsck.mfs.types import check_types
 from minixfs.fsck.mfs.volume import Budget, Tick, Volume
@@ -32,7 +30,7 @@ _BYTES_PER_INODE = 4
 
 async def is_clean(device: BlockDevice) -> bool:
     """Whether the volume carries the mark of a clean unmount. Raises BadSuperblock when there is none."""
-    return (await _read_superblock(device)).clean
+    return (await read_superblock(device)).clean
 
 
 async def check(
@@ -54,17 +52,15 @@ async def check(
     """
     if policy.write:
         device.check_writable()
-    superblock = await _read_superblock(device)
-    superblock.validate(device.size, read_only=False)
     budget = Budget(memory_limit)
+    judge = Judge(policy)
+    superblock = await settle(device, judge, budget)
     budget.spend(superblock.zones * _BYTES_PER_ZONE + superblock.inodes * _BYTES_PER_INODE)
     volume = Volume(device, superblock, budget, tick)
-    judge = Judge(policy)
     judge.report.was_clean = superblock.clean
-    _check_superblock(superblock, judge)
+    check_limits(superblock, judge)
     table = InodeTable(volume)
     await table.load()
-    _check_first_data_zone(superblock, table, judge)
     context = Context(volume, table, judge)
     repairs = -1
     for _ in range(_MAX_ROUNDS):
@@ -106,49 +102,6 @@ async def _store(volume: Volume, report: Report) -> None:
     if volume.changed or report.fixed or sound != report.was_clean:
         await volume.apply(clean=sound)
     report.is_clean = sound
-
-
-async def _read_superblock(device: BlockDevice) -> Superblock:
-    sector = device.sector_size
-    end = layout.SUPERBLOCK_OFFSET + layout.SUPERBLOCK_SIZE
-    data = bytearray(-(-end // sector) * sector)
-    if await device.read(0, [data]) < end:
-        raise BadSuperblock(f"{device.name} is too small for a file system")
-    return Superblock.parse(bytes(data[layout.SUPERBLOCK_OFFSET : end]))
-
-
-def _check_superblock(superblock: Superblock, judge: Judge) -> None:
-    """Fields that do not make the volume unusable."""
-    known = superblock.max_size in (superblock.natural_max_size, layout.MAX_FILE_SIZE)
-    if superblock.max_size > layout.MAX_FILE_SIZE or (not known and superblock.zone_shift == 0):
-        what = f"superblock: largest file size {superblock.max_size}, should be {superblock.natural_max_size}"
-        if judge.found(Finding(Kind.SUPERBLOCK, what)):
-            superblock.max_size = superblock.natural_max_size
-    record = superblock.variant.superblock
-    stored = record.struct.unpack_from(superblock.raw)[record.fields.index("s_nzones")]
-    if superblock.variant.magic_offset == 24 and stored:
-        what = f"superblock: the 16-bit zone count is {stored}, should be 0"
-        if judge.found(Finding(Kind.SUPERBLOCK, what)):
-            superblock.raw = _without_old_count(superblock)
-
-
-def _check_first_data_zone(superblock: Superblock, table: InodeTable, judge: Judge) -> None:
-    """All makers put the data right behind the inodes. A larger value is fine as long as no file lies before it."""
-    stored, computed = superblock.first_data_zone, superblock.computed_first_data_zone
-    direct = table.zones[table.rows_of_type(*MAPPED_TYPES), : layout.DIRECT_ZONES]
-    if not ((direct >= computed) & (direct < stored)).any():
-        return
-    repaired = replace(superblock, stored_first_data_zone=computed if computed <= 0xFFFF else 0)
-    if repaired.zmap_blocks * 8 * repaired.block_size < repaired.zone_bits:
-        return
-    what = f"superblock: data starts at zone {stored}, but files have zones before it; should be {computed}"
-    if judge.found(Finding(Kind.SUPERBLOCK, what)):
-        superblock.stored_first_data_zone = repaired.stored_first_data_zone
-
-
-def _without_old_count(superblock: Superblock) -> bytes:
-    offset = superblock.variant.superblock.offsets["s_nzones"]
-    return superblock.raw[:offset] + bytes(2) + superblock.raw[offset + 2 :]
 
 
 def _totals(context: Context) -> dict[str, int]:
