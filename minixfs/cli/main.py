@@ -45,6 +45,18 @@ COMMANDS = {
     "shell": ("minixfs.cli.shell.command", "Work in an image as in a shell."),
 }
 
+SECTIONS = {
+    "Mounting": ("mount", "umount"),
+    "Making and checking": ("mkfs", "mkdisk", "mkproto", "fsck"),
+    "Looking at volumes": ("info", "map", "dump", "df"),
+    "Files in images, without a mount": (
+        "ls", "cat", "stat", "find", "tree", "du", "cp", "mv", "rm", "mkdir", "rmdir", "ln", "mknod", "chmod", "chown",
+        "chgrp", "touch", "truncate", "shell",
+    ),
+    "Whole trees": ("tar", "diff"),
+}  # fmt: skip
+"""How ``minixfs --help`` groups the commands; those that are not named here come last."""
+
 _HELP = ["-h", "--help"]
 
 
@@ -65,8 +77,12 @@ class _Commands(click.Group):
         return _import(name)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        rest = [name for name in COMMANDS if not any(name in names for names in SECTIONS.values())]
+        for title, names in (*SECTIONS.items(), ("More", rest)):
+            known = [(name, COMMANDS[name][1]) for name in names if name in COMMANDS]
+            if known:
+                with formatter.section(title):
+                    formatter.write_dl(known)
 
     def resolve_command(
         self, context: click.Context, args: list[str]
