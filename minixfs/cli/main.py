@@ -18,6 +18,7 @@ COMMANDS = {
     "mkdisk": ("minixfs.cli.mkdisk", "Make a MINIX disk: partitions, root, /home and /usr."),
     "mkproto": ("minixfs.cli.mkproto", "Describe a directory in a MINIX prototype file."),
     "fsck": ("minixfs.cli.fsck", "Check and repair a MINIX file system."),
+    "undo": ("minixfs.cli.undo", "Take back a repair that fsck -z made."),
     "info": ("minixfs.cli.info", "Show what a file system is and how full, or how a file lies."),
     "map": ("minixfs.cli.map", "Show which block belongs to what, as a picture."),
     "dump": ("minixfs.cli.dump", "Show any structure of a disk, field by field."),
@@ -47,7 +48,7 @@ COMMANDS = {
 
 SECTIONS = {
     "Mounting": ("mount", "umount"),
-    "Making and checking": ("mkfs", "mkdisk", "mkproto", "fsck"),
+    "Making and checking": ("mkfs", "mkdisk", "mkproto", "fsck", "undo"),
     "Looking at volumes": ("info", "map", "dump", "df"),
     "Files in images, without a mount": (
         "ls", "cat", "stat", "find", "tree", "du", "cp", "mv", "rm", "mkdir", "rmdir", "ln", "mknod", "chmod", "chown",
