@@ -55,7 +55,8 @@ class Maker:
 
     def mv(self) -> Words:
         last = self.rng.choice([self.path(), self.rng.choice(NAMES)])
-        return "mv", some(self.rng, "fnvT"), [*self.paths(2), last], []
+        sources = [path for path in dict.fromkeys(self.paths(2)) if path != last] or ["a"]
+        return "mv", some(self.rng, "fnvT"), [*sources, last], []
 
     def ln(self) -> Words:
         if self.rng.randrange(2):
