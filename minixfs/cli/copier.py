@@ -170,11 +170,13 @@ class Copier:
         if found.is_directory:
             self._work.complain(f"cannot overwrite directory {shown} with non-directory")
             return False
-        if choices.existing == "never" or (choices.update and self._is_current(entry, found)):
+        if choices.existing == "never":
             return False
         if self._is_same(entry, source, found):
             if not choices.hard_links:
                 self._work.complain(f"{quoted(entry.origin)} and {shown} are the same file")
+            return False
+        if choices.update and self._is_current(entry, found):
             return False
         if choices.existing == "ask" and not self._work.ask(f"overwrite {shown}? "):
             return False

@@ -54,9 +54,6 @@ def _move(
 ) -> bool:
     """Move one file; whether that was done. What is raised comes from looking at the source."""
     moved = image.attributes(source.path, follow_symlinks=False)
-    if target.path in made:
-        work.complain(f"will not overwrite just-created {target.quoted} with {source.quoted}")
-        return False
     with work.attempt(f"cannot move {source.quoted} to {target.quoted}"):
         try:
             there = attributes(image, target)
@@ -74,6 +71,9 @@ def _move(
                 return False
             if stat.S_ISDIR(moved.mode) and not stat.S_ISDIR(there.mode):
                 work.complain(f"cannot overwrite non-directory {target.quoted} with directory {source.quoted}")
+                return False
+            if target.path in made:
+                work.complain(f"will not overwrite just-created {target.quoted} with {source.quoted}")
                 return False
             if answer == "ask" and not work.ask(f"overwrite {target.quoted}? "):
                 return False

@@ -148,6 +148,8 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
     kind = "none"
     root_inode = 1
     """The inode number of the root directory."""
+    has_xattrs = False
+    """Whether files have extended attributes, and access lists among them."""
 
     def _unknown(self) -> NoReturn:
         raise NotImplementedBy
@@ -200,6 +202,26 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
     async def utime(self, ino: int, atime: Time, mtime: Time, ctime: Time = TimeUpdate.NOW) -> None:
         """Set the stamps. `ctime` is given only by a kernel that keeps it for us."""
         self._unknown()
+
+    # ---- extended attributes ---------------------------------------------------------------------------------------
+
+    async def getxattr(self, ino: int, name: bytes) -> bytes:
+        """The value of an attribute, by its full name (``user.mime_type``). ENODATA if there is none."""
+        self._unknown()
+
+    async def listxattr(self, ino: int) -> list[bytes]:
+        self._unknown()
+
+    async def setxattr(self, ino: int, name: bytes, value: bytes, flags: int = 0) -> int:
+        """Set an attribute; `flags` are those of setxattr(2). Returns the mode, which an access list can change."""
+        self._unknown()
+
+    async def removexattr(self, ino: int, name: bytes) -> None:
+        self._unknown()
+
+    async def inherits_acl(self, directory: int) -> bool:
+        """Whether new objects get an access list from the directory; then no umask applies to them."""
+        return False
 
     # ---- names -----------------------------------------------------------------------------------------------------
 

@@ -13,13 +13,14 @@ death.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.errors import DeviceError, Unsupported
+from minixfs.fsck.undo import Write, write_undo
 from minixfs.hw.blockdev.device import BlockDevice
 
 SUPERBLOCK_OFFSET = 1024
@@ -28,7 +29,22 @@ BATCH = 1 << 20
 """Bytes read at a time."""
 _SCATTERED = 8
 """Blocks are read one by one when less than so many lie side by side on average."""
-Tick = Callable[[str], None]
+WRITING = 6
+"""The number of the stage after the last pass."""
+
+
+class Progress(NamedTuple):
+    """How far a check has come: the pass (1 to 5, as e2fsck counts them), what it looks at, how many blocks it has
+    read, and about how many it has to. Passes are repeated after repairs.
+    """
+
+    number: int
+    stage: str
+    done: int
+    total: int
+
+
+Tick = Callable[[Progress], None]
 
 
 class Budget:
@@ -51,14 +67,18 @@ class Budget:
             )
 
 
-def _never_stop(stage: str) -> None:
+def _never_stop(progress: Progress) -> None:
     """The tick while writing."""
+
+
+async def _no_barrier() -> None:
+    """Where nothing is written."""
 
 
 class Blocks:
     """One volume being checked, whose indirect blocks are made of `pointer`.
 
-    `tick` is called with `stage` before each batch; it may raise to stop.
+    `tick` is called with the progress for each batch; it may raise to stop.
     """
 
     def __init__(
@@ -68,7 +88,7 @@ class Blocks:
         self.budget = budget
         self.tick = tick
         self.block_size = block_size
-        self.stage = "reading"
+        self._progress = Progress(1, "superblock", 0, 0)
         self._changed: dict[int, bytearray] = {}
         self._copies: dict[int, int] = {}
         self._new: set[int] = set()
@@ -79,6 +99,11 @@ class Blocks:
         """Blocks in a batch of reads."""
         return max(1, BATCH // self.block_size)
 
+    def begin(self, number: int, stage: str, total: int = 0) -> None:
+        """A stage begins, which will read about `total` blocks. Raises what `tick` raises."""
+        self._progress = Progress(number, stage, 0, total)
+        self.tick(self._progress)
+
     @property
     def changed(self) -> bool:
         return bool(self._changed or self._copies)
@@ -87,7 +112,9 @@ class Blocks:
 
     async def read_blocks(self, blocks: NDArray[Any]) -> NDArray[np.uint8]:
         """The contents of `blocks`, in their order, as rows. Callers keep to `batch_blocks` at a time."""
-        self.tick(self.stage)
+        done = min(self._progress.done + len(blocks), self._progress.total)
+        self._progress = self._progress._replace(done=done)
+        self.tick(self._progress)
         wanted = blocks.astype(np.int64)
         mine: list[tuple[int, bytearray]] = []
         if self.changed:
@@ -167,32 +194,46 @@ class Blocks:
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
-    async def store(self, unclean: bytes, final: bytes) -> None:
+    async def store(self, unclean: bytes, final: bytes, undo: str | None = None, guarded: int = 0) -> None:
         """Store all repairs, with the superblock `unclean` meanwhile and `final` after; return when they are durable.
 
-        Raises DeviceError; the volume can then be checked again.
+        `undo` names a new file for what is overwritten (see `minixfs.fsck.undo`), `guarded` is how many bytes of
+        metadata the volume begins with. Raises DeviceError; the volume can then be checked again. Raises OSError when
+        the undo file cannot be written; nothing has been changed then.
         """
-        self.tick("writing")
+        self.begin(WRITING, "writing")
+        if undo is not None:
+            await write_undo(undo, self.device, self._writes(unclean, final, _no_barrier), guarded)
         self.tick = _never_stop
+        async for offset, data in self._writes(unclean, final, self.device.flush):
+            if await self.device.write(offset, [data]) != len(data):
+                raise DeviceError(message=f"{self.device.name}: {len(data)} bytes at {offset} were not stored")
+
+    async def _writes(
+        self, unclean: bytes, final: bytes, barrier: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[Write]:
+        """All that has to be written, in its order; `barrier` is awaited where everything before must be durable."""
+        size = self.block_size
         if self.changed:
-            await self._write_superblock(unclean)
-            await self.device.flush()
+            yield await self._superblock_sectors(unclean)
+            await barrier()
             targets = sorted(self._copies)
             for start in range(0, len(targets), self.batch_blocks):
-                part = np.array(targets[start : start + self.batch_blocks])
-                for block, row in zip(part.tolist(), await self.read_blocks(part), strict=True):
-                    await self._write(block, row.tobytes())
+                part = targets[start : start + self.batch_blocks]
+                rows = await self._read_any(np.array([self._copies[block] for block in part]))
+                for block, row in zip(part, rows, strict=True):
+                    yield block * size, row.tobytes()
             for block in sorted(self._new & self._changed.keys()):
-                await self._write(block, self._changed[block])
-            await self.device.flush()
+                yield block * size, self._changed[block]
+            await barrier()
             for block in sorted(self._changed.keys() - self._new):
-                await self._write(block, self._changed[block])
-            await self.device.flush()
-        await self._write_superblock(final)
-        await self.device.flush()
+                yield block * size, self._changed[block]
+            await barrier()
+        yield await self._superblock_sectors(final)
+        await barrier()
 
-    async def _write_superblock(self, superblock: bytes) -> None:
-        """Replace what is at SUPERBLOCK_OFFSET, within whole sectors."""
+    async def _superblock_sectors(self, superblock: bytes) -> Write:
+        """The whole sectors that hold what is to be at SUPERBLOCK_OFFSET, and where they are."""
         sector = max(self.device.sector_size, 1)
         start = SUPERBLOCK_OFFSET // sector * sector
         end = -(-(SUPERBLOCK_OFFSET + len(superblock)) // sector) * sector
@@ -200,9 +241,4 @@ class Blocks:
         await self.device.read(start, [data])
         position = SUPERBLOCK_OFFSET - start
         data[position : position + len(superblock)] = superblock
-        if await self.device.write(start, [data]) != len(data):
-            raise DeviceError(message=f"{self.device.name}: the superblock was not stored")
-
-    async def _write(self, block: int, data: bytes | bytearray) -> None:
-        if await self.device.write(block * self.block_size, [data]) != self.block_size:
-            raise DeviceError(message=f"{self.device.name}: block {block} was not stored")
+        return start, data

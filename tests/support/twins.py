@@ -86,6 +86,7 @@ class Twins:
         for path in reversed(self.paths):
             when = START + rng.randrange(100) * 3600
             os.utime(self.host / path, (when, when + rng.randrange(3)), follow_symlinks=False)
+        os.utime(self.host, (START, START))
         self.carry()
 
     def carry(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import command
 from tests.support.twins import Twins
 
 NAMES = ("a", "b", "cc", ".d", "e f")
@@ -55,7 +56,8 @@ class Maker:
 
     def mv(self) -> Words:
         last = self.rng.choice([self.path(), self.rng.choice(NAMES)])
-        return "mv", some(self.rng, "fnvT"), [*self.paths(2), last], []
+        sources = [path for path in dict.fromkeys(self.paths(2)) if path != last] or ["a"]
+        return "mv", some(self.rng, "fnvT"), [*sources, last], []
 
     def ln(self) -> Words:
         if self.rng.randrange(2):
@@ -130,3 +132,23 @@ def test_random_commands_do_what_the_host_does(twins: Twins, verbs: tuple[str, .
 def sorted_output(outcome: tuple[int, bytes, list[str]]) -> tuple[int, list[bytes], list[str]]:
     """In directories the host's commands go in the order of its file system, ours in that of the names."""
     return outcome[0], sorted(outcome[1].splitlines()), sorted(outcome[2])
+
+
+def test_owners_are_numbers(twins: Twins) -> None:
+    (twins.host / "d").mkdir()
+    (twins.host / "d" / "f").touch()
+    (twins.host / "d" / "l").symlink_to("f")
+    twins.carry()
+    image = twins.image
+    assert command("chown", "-v", "3:4", image, "d/l").lines[0].endswith("/d/l' from 0:0 to 3:4")
+    assert command("stat", "-c", "%u:%g", image, "d/f", "d/l").lines == ["3:4", "0:0"]
+    assert command("chown", "-hc", ":9", image, "d/l").lines[0].startswith("changed group of")
+    assert command("chgrp", "-R", "7", image, "d").code == 0
+    assert command("stat", "-c", "%u:%g", image, "d", "d/f", "d/l").lines == ["0:7", "3:7", "0:7"]
+    assert command("chown", "--reference", "d/f", image, "d").code == 0
+    assert command("stat", "-c", "%u:%g", image, "d").lines == ["3:7"]
+    for owner in ("root", "1:", "-1", "x:1", "1:x"):
+        answer = command("chown", "--", owner, image, "d")
+        assert (answer.code, answer.err.count("\n")) == (1, 1)
+    assert "does not fit" in command("chown", "70000", image, "d").err
+    twins.verify()

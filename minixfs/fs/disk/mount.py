@@ -199,6 +199,9 @@ class DiskMount(DiskServer):
         if self.inodes.put(inode) and self.gate.exclusive and not self.read_only:
             await self._free(inode)
 
+    async def adorn(self, inode: Inode, parent: Inode) -> None:
+        """Nothing is inherited unless the format knows better."""
+
     async def find(self, directory: Inode, name: bytes) -> int:
         return await self._directories.find(directory, name)
 

@@ -19,9 +19,10 @@ class Volume(Blocks):
         super().__init__(device, superblock.block_size, pointer, budget, tick)
         self.superblock = superblock
 
-    async def apply(self, clean: bool) -> None:
-        """Store all repairs and the superblock, marked `clean` or not. Raises DeviceError."""
+    async def apply(self, clean: bool, undo: str | None) -> None:
+        """Store all repairs and the superblock, marked `clean` or not. `undo` and errors: see `Blocks.store`."""
         unclean = Superblock.parse(self.superblock.raw)
         unclean.mark(clean=False)
         self.superblock.mark(clean)
-        await self.store(unclean.build(), self.superblock.build())
+        metadata = self.superblock.inode_table_end * self.block_size
+        await self.store(unclean.build(), self.superblock.build(), undo, metadata)
