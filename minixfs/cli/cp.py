@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import ExitStack
 
 import click
 
-from minixfs.cli.copier import Choices, Copier
+from minixfs.cli.copier import Choices, Copier, looked_at, refuse
 from minixfs.cli.images import Images
 from minixfs.cli.job import Job, Verb, job, usage
 from minixfs.cli.places import HostPlace, Place, place_of
@@ -81,7 +82,8 @@ def cp(
     recursive = recursive or archive
     kept = _attributes(preserve) | (_ATTRIBUTES["all"] if archive else set()) | (_PLAIN if plain else set())
     kept |= {"links"} if no_dereference_links else set()
-    kept -= _attributes(no_preserve)
+    lost = _attributes(no_preserve)
+    kept -= lost
     if follow is None:
         follow = "never" if recursive or no_dereference_links else "always"
     mask = os.umask(0o022)
@@ -89,7 +91,7 @@ def cp(
     choices = Choices(
         recursive=recursive,
         follow=follow,
-        keep=Keep("mode" in kept, "ownership" in kept, "timestamps" in kept, mask),
+        keep=Keep("mode" in kept, "ownership" in kept, "timestamps" in kept, mask, plain="mode" in lost),
         keep_links="links" in kept,
         existing=existing,
         force=force,
@@ -140,18 +142,19 @@ def _copy_all(
     goal = directory or last
     assert goal is not None
     goal.open(work.images, write=True)
+    found, why = None, "No such file or directory"
     try:
         found = goal.find()
     except OSError as error:
-        raise usage(f"cannot stat {quoted(goal.name)}: {error.strerror}") from error
+        why = error.strerror or str(error)
+        if directory is None and len(sources) == 1 and not _is_link(goal):
+            _give_up(work, choices, sources[0], goal, error)
+            return
     is_directory = found is not None and found.is_directory
     if not is_directory and (directory is not None or len(sources) > 1):
         label = "target directory" if directory is not None else "target"
-        why = "No such file or directory" if found is None else "Not a directory"
-        raise usage(f"{label} {quoted(goal.name)}: {why}")
+        raise usage(f"{label} {quoted(goal.name)}: {why if found is None else 'Not a directory'}")
     place = goal if is_directory and not exact else goal.parent
-    if not is_directory and goal.path.endswith(b"/") and not _is_directory(work, sources[0]):
-        raise usage(f"cannot create regular file {quoted(goal.name)}: Not a directory")
     with ExitStack() as stack:
         advance = stack.enter_context(progress("copying", None))
 
@@ -162,23 +165,40 @@ def _copy_all(
         try:
             sink = place.sink(choices.keep, step)
         except OSError as error:
-            raise usage(f"cannot create {quoted(goal.name)}: {error.strerror}") from error
+            _give_up(work, choices, sources[0], goal, error)
+            return
         stack.callback(sink.close)
-        copier = Copier(work, choices, sink, place)
+        copier = Copier(work, choices, sink, place, several=len(sources) > 1)
         for source in sources:
             try:
                 source.open(work.images, write=False)
             except MinixFsError as error:
                 work.complain(str(error))
                 continue
-            copier.copy(source, source.last if place is goal else goal.last)
+            if place is goal:
+                copier.copy(source, source.last)
+            else:
+                copier.copy(source, goal.last, slashed=goal.name if found is None and goal.path.endswith(b"/") else "")
         copier.finish()
 
 
-def _is_directory(work: Job, source: Place) -> bool:
+def _give_up(work: Job, choices: Choices, source: Place, goal: Place, error: OSError) -> None:
+    """There is no directory for the copy; but first comes what is wrong with its source."""
     try:
         source.open(work.images, write=False)
-        found = source.find()
-    except (MinixFsError, OSError):
+    except MinixFsError as unopened:
+        work.complain(str(unopened))
+        return
+    entry = looked_at(work, choices, source)
+    if entry is not None and error.errno in (errno.ENOTDIR, errno.ELOOP):
+        work.complain(f"cannot stat {quoted(goal.name)}: {error.strerror}")
+    elif entry is not None:
+        refuse(work, entry, goal.name, error.strerror or str(error))
+
+
+def _is_link(place: Place) -> bool:
+    """Whether there is at least a symbolic link, which leads nowhere."""
+    try:
+        return place.find(follow=False) is not None
+    except OSError:
         return False
-    return found is not None and found.is_directory

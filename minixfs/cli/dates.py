@@ -41,8 +41,9 @@ _ITEMS = [
     ("date", rf"(?P<day>\d{{1,2}})[ -]?{_MONTH}(?![a-z])(?:[ ,-]*(?P<year>\d{{4}})(?![\d:]))?"),
     ("date", rf"{_MONTH}[ ]*(?P<day>\d{{1,2}})(?![\d:])(?:[ ]*[ ,][ ]*(?P<year>\d{{4}})(?![\d:]))?"),
     ("clock", r"t?(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<part>\d+))?)?"
-              r"(?:\s*(?P<half>[ap])\.?m\.?(?![a-z]))?(?:\s*(?P<zone>[-+]\d{2}(?::?\d{2})?)(?![\d:]))?"),
+              r"(?:\s*(?P<half>[ap])\.?m\.?(?![a-z]))?(?:\s*(?P<zone>[-+]\d{2}:?\d{2}|[-+]\d{1,2})(?![\d:]))?"),
     ("clock", r"(?P<hour>\d{1,2})\s*(?P<half>[ap])\.?m\.?(?![a-z])"),
+    ("number", r"(?P<number>\d{4})(?![\d:/-])"),
     ("compact", r"(?P<year>\d{4})(?P<number>\d{2})(?P<day>\d{2})(?!\d)"),
     ("relative", r"(?P<count>[-+]?\s*\d+|" + "|".join(_ORDINALS) + r")?\s*"
                  r"(?P<unit>seconds?|secs?|minutes?|mins?|hours?|days?|weeks?|fortnights?|months?|years?)(?![a-z])"
@@ -50,7 +51,7 @@ _ITEMS = [
     ("weekday", r"(?P<order>(?:" + "|".join(_ORDINALS) + r")\s+)?"
                 r"(?P<name>monday|mon|tuesday|tues|tue|wednesday|wednes|wed|thursday|thurs|thur|thu|friday|fri|"
                 r"saturday|sat|sunday|sun)\.?(?![a-z]),?"),
-    ("word", r"(?P<word>now|today|yesterday|tomorrow|midnight|noon)(?![a-z])"),
+    ("word", r"(?P<word>now|today|yesterday|tomorrow)(?![a-z])"),
     ("zone", r"(?P<name>utc|gmt|ut|z)(?![a-z])"),
 ]  # fmt: skip
 _ITEM = [(kind, re.compile(pattern)) for kind, pattern in _ITEMS]
@@ -65,7 +66,6 @@ class _Wanted:
     zone: int | None = None
     weekday: tuple[int, int] | None = None
     offsets: dict[str, int] = field(default_factory=lambda: {"month": 0, "day": 0, "second": 0})
-    words: bool = False
 
 
 def parse(text: str, now: int) -> int:
@@ -111,12 +111,13 @@ def _clock(wanted: _Wanted, found: re.Match[str]) -> None:
         if not 1 <= hour <= 12:
             raise ValueError("no hour")
         hour = hour % 12 + (12 if groups["half"] == "p" else 0)
-    if hour > 23 or minute > 59 or second > 60:
+    if hour > 23 or minute > 59 or second > 59:
         raise ValueError("no time of day")
     _once(wanted, "clock", (hour, minute, second, int((groups.get("part") or "").ljust(9, "0")[:9])))
     zone = groups.get("zone")
     if zone:
-        digits = zone[1:].replace(":", "").ljust(4, "0")
+        digits = zone[1:].replace(":", "")
+        digits = digits if len(digits) == 4 else digits.rjust(2, "0") + "00"
         if int(digits[:2]) > 24 or int(digits[2:]) > 59:
             raise ValueError("no zone")
         _once(wanted, "zone", (int(digits[:2]) * 3600 + int(digits[2:]) * 60) * (-1 if zone[0] == "-" else 1))
@@ -134,11 +135,18 @@ def _weekday(wanted: _Wanted, found: re.Match[str]) -> None:
 
 
 def _word(wanted: _Wanted, found: re.Match[str]) -> None:
-    word = found["word"]
-    if word in _WORDS:
-        wanted.offsets["day"] += _WORDS[word]
-    else:
-        _once(wanted, "clock", (12 if word == "noon" else 0, 0, 0, 0))
+    wanted.offsets["day"] += _WORDS[found["word"]]
+
+
+def _lone_number(wanted: _Wanted, found: re.Match[str]) -> None:
+    """The year of a date that was said without one, if the time of day is known; else that is it."""
+    if wanted.date is not None and wanted.date[0] is None and wanted.clock is not None:
+        wanted.date = int(found["number"]), *wanted.date[1:]
+        return
+    hour, minute = divmod(int(found["number"]), 100)
+    if hour > 23 or minute > 59:
+        raise ValueError("no time of day")
+    _once(wanted, "clock", (hour, minute, 0, 0))
 
 
 def _zone(wanted: _Wanted, found: re.Match[str]) -> None:
@@ -146,8 +154,8 @@ def _zone(wanted: _Wanted, found: re.Match[str]) -> None:
 
 
 _TAKE = {
-    "date": _date, "compact": _date, "clock": _clock, "relative": _relative, "weekday": _weekday, "word": _word,
-    "zone": _zone,
+    "date": _date, "compact": _date, "number": _lone_number, "clock": _clock, "relative": _relative,
+    "weekday": _weekday, "word": _word, "zone": _zone,
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def pairs(
     Raises UsageError.
     """
     if directory is not None:
-        if not _is_directory(work, directory, True):
+        if not is_directory(work.image(directory), directory.path):
             raise usage(f"target directory {directory.quoted}: {_why(work, directory)}")
         return [(source, directory.child(source.last)) for source in sources]
     if last is None:
@@ -36,7 +36,7 @@ def pairs(
         if len(sources) > 1:
             raise usage(f"extra operand {quoted(last.shown)}")
         return [(sources[0], last)]
-    if _is_directory(work, last, follow):
+    if is_directory(work.image(last), last.path, follow=follow):
         return [(source, last.child(source.last)) for source in sources]
     if len(sources) > 1:
         raise usage(f"target {last.quoted}: {_why(work, last)}")
@@ -60,10 +60,19 @@ def is_same_entry(image: Image, one: Target, other: Target) -> bool:
     return first == second
 
 
-def _is_directory(work: Job, target: Target, follow: bool) -> bool:
+def is_there(image: Image, path: bytes) -> bool:
+    """Whether there is such a name; False for whatever is in the way of knowing."""
     try:
-        image = work.image(target)
-        return stat.S_ISDIR(image.attributes(target.path, follow_symlinks=follow).mode)
+        image.attributes(path, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def is_directory(image: Image, path: bytes, *, follow: bool = True) -> bool:
+    """False for whatever is in the way of knowing."""
+    try:
+        return stat.S_ISDIR(image.attributes(path, follow_symlinks=follow).mode)
     except OSError:
         return False
 

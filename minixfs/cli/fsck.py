@@ -1,94 +1,171 @@
-"""`minixfs fsck`: check a file system and repair it.
+"""`minixfs fsck`: check file systems and repair them.
 
-Exit codes are those of fsck(8): 0 no faults, 1 all repaired, 4 some left, 8 could not check, 16 bad usage,
-32 cancelled. An interrupt before the repairs are written leaves the image as it was; one during the writing
-waits until it is done.
+Exit codes are those of fsck(8), added up over all images: 0 no faults, 1 all repaired, 4 some left, 8 could not check,
+16 bad usage, 32 cancelled. A signal before the repairs are written leaves the image as it was; one during the writing
+waits until that is done. ``-z`` puts by what is overwritten, for `minixfs undo`.
 """
 
 from __future__ import annotations
 
 import json
-import signal
+import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
-from minixfs.cli.failures import USAGE, exit_codes
+from minixfs.cli.failures import OPERATIONAL, USAGE, exit_codes
+from minixfs.cli.fsck_progress import shown
+from minixfs.cli.interrupt import Interrupt, Interrupted, interruptible
+from minixfs.cli.offline import complain
 from minixfs.errors import UsageError
 
 if TYPE_CHECKING:
+    from minixfs.fsck.blocks import Progress
     from minixfs.fsck.report import Finding, Policy, Report
     from minixfs.hw.blockdev.device import BlockDevice
 
 CANCELLED = 32
 
 
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What was asked for. `skips`: leave alone what is marked clean; `progress`: see `shown`; `memory` in bytes."""
+
+    asks: bool
+    repairs: bool
+    skips: bool
+    verbose: bool
+    progress: int | None
+    undo: str | None
+    padding: bool | None
+    memory: int
+    as_json: bool
+
+
 @click.command()
-@click.argument("image", type=click.Path())
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path())
 @click.option("-n", "look", is_flag=True, help="Change nothing, only report.")
 @click.option("-p", "-a", "preen", is_flag=True, help="Repair without asking; skip a volume that is marked clean.")
 @click.option("-y", "repair", is_flag=True, help="Repair without asking.")
+@click.option("-r", "ask", is_flag=True, help="Ask before each repair (as is done on a terminal anyway).")
 @click.option("-f", "--force", is_flag=True, help="With -p: check even if the volume is marked clean.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what is on the volume.")
+@click.option("-C", "progress", type=int, metavar="FD", help="Write progress to this descriptor; 0: show a bar.")
+@click.option("-z", "undo", metavar="FILE", help="Put by in FILE what is overwritten, for 'minixfs undo'.")
 @click.option("--pad", type=click.Choice(["0", "1"]), help="Make the unused bits of the bitmaps all 0 or all 1.")
 @click.option("--memory", default=1024, metavar="MIB", help="Most memory to use.", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON, one line for each image.")
 def fsck(
-    image: str,
+    images: tuple[str, ...],
     look: bool,
     preen: bool,
     repair: bool,
+    ask: bool,
     force: bool,
     verbose: bool,
+    progress: int | None,
+    undo: str | None,
     pad: str | None,
     memory: int,
     as_json: bool,
 ) -> int:
-    """Check the MINIX file system in IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET).
+    """Check the MINIX file systems in the IMAGEs (or IMAGE:p0s1, IMAGE@@OFFSET).
 
     Without -n, -p or -y each repair is asked for on a terminal; elsewhere nothing is changed.
     """
-    if look + preen + repair > 1:
-        raise UsageError("-n, -p and -y exclude each other: give one of them", USAGE)
-    asks = not (look or preen or repair) and sys.stdin.isatty() and not as_json
-    with exit_codes():
-        try:
-            return _fsck(image, preen and not force, preen or repair, asks, verbose, pad, memory, as_json)
-        except (KeyboardInterrupt, click.Abort):
-            click.echo(f"{image}: cancelled, nothing was changed", err=True)
-            return CANCELLED
+    if look + preen + repair + ask > 1:
+        raise UsageError("-n, -p, -y and -r exclude each other: give one of them", USAGE)
+    if undo is not None and (look or len(images) > 1):
+        raise UsageError("-z is for the repair of one image: give one, without -n", USAGE)
+    if undo is not None and os.path.lexists(undo):
+        raise UsageError(f"{undo} exists, and may be needed to take back another repair: name a new file", OPERATIONAL)
+    if ask and (as_json or not sys.stdin.isatty()):
+        raise UsageError("-r asks on a terminal, and there is none: use -n to look or -y to repair", OPERATIONAL)
+    # Numpy would start a thread for each processor, for matrices that we do not have.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    wishes = _Wishes(
+        asks=ask or (not (look or preen or repair) and sys.stdin.isatty() and not as_json),
+        repairs=preen or repair,
+        skips=preen and not force,
+        verbose=verbose,
+        progress=progress,
+        undo=undo,
+        padding=None if pad is None else pad == "1",
+        memory=memory << 20,
+        as_json=as_json,
+    )
+    code = 0
+    try:
+        with interruptible() as interrupt:
+            for image in images:
+                interrupt.check()
+                code |= _reported(image, wishes, interrupt)
+    except Interrupted:
+        code |= CANCELLED
+    return code
 
 
 fsck.usage_exit_code = USAGE  # type: ignore[attr-defined]  # read by main for errors in options
 
 
-def _fsck(
-    image: str, skips: bool, repairs: bool, asks: bool, verbose: bool, pad: str | None, memory: int, as_json: bool
-) -> int:
+def _reported(image: str, wishes: _Wishes, interrupt: Interrupt) -> int:
+    """Check one image; what goes wrong with it does not concern the others."""
+    try:
+        with exit_codes():
+            return _fsck(image, wishes, interrupt)
+    except UsageError as error:
+        if wishes.as_json:
+            click.echo(json.dumps({"image": image, "error": str(error), "exit_code": error.exit_code}))
+        complain(error)
+        return error.exit_code
+    except (Interrupted, click.Abort) as stop:
+        click.echo(f"{image}: cancelled, nothing was changed", err=True)
+        if isinstance(stop, Interrupted):
+            raise
+        return CANCELLED
+
+
+def _fsck(image: str, wishes: _Wishes, interrupt: Interrupt) -> int:
     from minixfs.fsck.mfs import check, is_clean
     from minixfs.fsck.report import REPAIR, REPORT, Policy
     from minixfs.hw.blockdev.open import open_device
     from minixfs.hw.runtime import run
 
-    policy = Policy(write=True, ask=_Questions(image)) if asks else REPAIR if repairs else REPORT
+    questions = _Questions(image, interrupt) if wishes.asks else None
+    policy = Policy(write=True, ask=questions) if questions else REPAIR if wishes.repairs else REPORT
     device = run(open_device(image, read_only=not policy.write, probe=_has_superblock))
     try:
-        if skips and run(is_clean(device)):
-            click.echo(json.dumps({"image": image, "skipped": True, "exit_code": 0}) if as_json else f"{image}: clean")
+        if not run(_has_superblock(device)):
+            run(_refuse_others(device))
+        elif wishes.skips and run(is_clean(device)):
+            facts = {"image": image, "skipped": True, "exit_code": 0}
+            click.echo(json.dumps(facts) if wishes.as_json else f"{image}: clean")
             return 0
-        padding = None if pad is None else pad == "1"
-        with _interruptible(quiet=as_json or asks) as tick:
-            report = run(check(device, policy, padding=padding, memory_limit=memory << 20, tick=tick))
+        with shown(image, wishes.progress, wishes.as_json or wishes.asks, USAGE) as show:
+
+            def tick(progress: Progress) -> None:
+                interrupt.check()
+                show(progress)
+
+            report = run(
+                check(
+                    device,
+                    policy,
+                    padding=wishes.padding,
+                    memory_limit=wishes.memory,
+                    tick=tick,
+                    undo=wishes.undo,
+                )
+            )
     finally:
         device.close()
-    if as_json:
-        facts: dict[str, Any] = {"image": image, "skipped": False, "exit_code": report.exit_code}
+    if wishes.as_json:
+        facts = {"image": image, "skipped": False, "exit_code": report.exit_code}
         click.echo(json.dumps(facts | report.to_dict()))
     else:
-        _print(image, report, policy, verbose)
+        _print(image, report, policy, wishes.verbose)
     return report.exit_code
 
 
@@ -103,60 +180,33 @@ async def _has_superblock(device: BlockDevice) -> bool:
     return True
 
 
+async def _refuse_others(device: BlockDevice) -> None:
+    """Raise UsageError for what is something else: remains of an older MINIX volume there are nothing to repair."""
+    from minixfs.mkfs.occupant import occupant
+
+    meaning = await occupant(device)
+    if meaning is not None:
+        raise UsageError(f"{device.name} holds {meaning}, not a MINIX file system", OPERATIONAL)
+
+
 class _Questions:
     """Asks for each repair: yes, no, all (yes from here on), quit."""
 
-    def __init__(self, image: str) -> None:
+    def __init__(self, image: str, interrupt: Interrupt) -> None:
         self._image = image
+        self._interrupt = interrupt
         self._all = False
 
     def __call__(self, finding: Finding) -> bool:
         if self._all:
             return True
         choice = click.Choice(["y", "n", "a", "q"], case_sensitive=False)
-        answer = click.prompt(f"{self._image}: {finding.message}. Repair?", type=choice, default="y")
+        with self._interrupt.at_once():
+            answer = click.prompt(f"{self._image}: {finding.message}. Repair?", type=choice, default="y")
         if answer == "q":
             raise click.Abort
         self._all = answer == "a"
         return bool(answer != "n")
-
-
-@contextmanager
-def _interruptible(quiet: bool) -> Iterator[Any]:
-    """Yields the `tick` of a check. SIGINT and SIGTERM cancel the check, unless it has begun to write.
-
-    On a terminal the stage is shown while the check lasts.
-    """
-    from contextlib import ExitStack
-
-    writing = False
-
-    def stop(number: int, frame: object) -> None:
-        if writing:
-            click.echo("writing the repairs, this must not be interrupted", err=True)
-        else:
-            raise KeyboardInterrupt
-
-    with ExitStack() as stack:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            stack.callback(signal.signal, number, signal.signal(number, stop))
-        show: Callable[[str], None] = _no_progress
-        if not quiet and sys.stderr.isatty():
-            from rich.console import Console
-
-            status = stack.enter_context(Console(stderr=True).status("checking"))
-            show = status.update
-
-        def tick(stage: str) -> None:
-            nonlocal writing
-            writing = stage == "writing"
-            show(stage)
-
-        yield tick
-
-
-def _no_progress(stage: str) -> None:
-    """Where nobody watches."""
 
 
 def _print(image: str, report: Report, policy: Policy, verbose: bool) -> None:
@@ -177,6 +227,8 @@ def _print(image: str, report: Report, policy: Policy, verbose: bool) -> None:
         click.echo(f"{image}: {report.fixed} faults repaired, marked clean; {use}")
     else:
         click.echo(f"{image}: no faults; {use}")
+    if report.undo is not None:
+        click.echo(f"{image}: to take this back: minixfs undo {report.undo} {image}")
     if verbose:
         for name in ("files", "directories", "symlinks", "other"):
             click.echo(f"  {totals[name]:8} {name}")

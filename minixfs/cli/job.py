@@ -105,6 +105,10 @@ class Job:
         """One line on standard output."""
         self.out.write(os.fsencode(line) + b"\n")
 
+    def tell(self, message: str) -> None:
+        """One line on standard output that says who speaks, as mkdir and rmdir do it."""
+        self.say(f"{self._called}: {message}")
+
     def safe(self, name: bytes) -> bytes:
         """A file's name as standard output takes it: harmless on a terminal, as it is elsewhere."""
         return self._show(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -10,11 +11,12 @@ from itertools import count
 
 import click
 
-from minixfs.cli.destination import attributes, is_same_entry, pairs
+from minixfs.cli.destination import attributes, is_same_entry, is_there, pairs
 from minixfs.cli.images import Target
 from minixfs.cli.job import Job, Verb, job, usage
 from minixfs.cli.offline import split
-from minixfs.cli.quoting import quoted
+from minixfs.cli.quoting import quoted, quoted_if_needed
+from minixfs.fs.protocol import Stat
 from minixfs.image.image import Image
 
 
@@ -53,7 +55,7 @@ def ln(
             work.check()
             image = work.image(target)
             if symbolic:
-                _symbolic(work, image, source.shown, target, answer, verbose)
+                _symbolic(work, image, source, target, answer, verbose)
             elif source.image != target.image:
                 work.complain(f"failed to create hard link {target.quoted}: {source.quoted} is in another image")
             else:
@@ -82,10 +84,12 @@ def _text(argument: bytes, image: str) -> bytes:
     return path if path is not None and os.fsdecode(own) == image else argument
 
 
-def _symbolic(work: Job, image: Image, text: bytes, target: Target, answer: str | None, verbose: bool) -> None:
+def _symbolic(work: Job, image: Image, source: Target, target: Target, answer: str | None, verbose: bool) -> None:
+    text = source.shown
+    if not _may(work, image, source, target, answer):
+        return
     with work.attempt(f"failed to create symbolic link {target.quoted}"):
-        if not _put(work, image, target, answer, lambda place: image.symlink(text, place.path)):
-            return
+        _put(image, target, answer, lambda place: image.symlink(text, place.path))
         if verbose:
             work.say(f"{target.quoted} -> {quoted(text)}")
 
@@ -97,31 +101,61 @@ def _hard(work: Job, image: Image, source: Target, target: Target, answer: str |
         work.complain(f"failed to access {source.quoted}: {error.strerror}")
         return
     if stat.S_ISDIR(found.mode):
-        work.complain(f"{os.fsdecode(source.name)}: hard link not allowed for directory")
+        work.complain(f"{quoted_if_needed(source.name)}: hard link not allowed for directory")
         return
-    with work.attempt(f"failed to create hard link {target.quoted}"):
-        there = attributes(image, target)
-        if answer and there is not None and there.ino == found.ino:
-            if is_same_entry(image, source, target):
-                work.complain(f"{source.quoted} and {target.quoted} are the same file")
-            return
-        if not _put(work, image, target, answer, lambda place: image.link(source.path, place.path)):
-            return
-        if verbose:
-            work.say(f"{target.quoted} => {source.quoted}")
+    if not _may(work, image, source, target, answer):
+        return
+    try:
+        if not (answer and _number(image, target) == found.ino):
+            _put(image, target, answer, lambda place: image.link(source.path, place.path))
+    except OSError as error:
+        plain = error.errno in (errno.EEXIST, errno.ENOSPC, errno.EROFS)
+        both = target.quoted if plain else f"{target.quoted} => {source.quoted}"
+        work.complain(f"failed to create hard link {both}: {error.strerror}")
+        return
+    if verbose:
+        work.say(f"{target.quoted} => {source.quoted}")
 
 
-def _put(work: Job, image: Image, target: Target, answer: str | None, make: Callable[[Target], None]) -> bool:
-    """Make the link, in place of what is there if that is wished; whether that was done. Raises OSError."""
-    there = attributes(image, target)
-    if there is None or answer is None:
-        make(target)
+def _number(image: Image, target: Target) -> int:
+    """The inode of the file itself, 0 for none. Raises OSError."""
+    found = attributes(image, target)
+    return found.ino if found is not None else 0
+
+
+def _leads_to(image: Image, source: Target, there: Stat) -> bool:
+    """Whether `source` is the very file that would be replaced."""
+    try:
+        return image.attributes(source.path).ino == there.ino
+    except OSError:
+        return False
+
+
+def _may(work: Job, image: Image, source: Target, target: Target, answer: str | None) -> bool:
+    """Whether a link may take the place of what is at `target`, and is to."""
+    if answer is None:
         return True
-    if stat.S_ISDIR(there.mode):
-        work.complain(f"{os.fsdecode(target.name)}: cannot overwrite directory")
+    try:
+        there = attributes(image, target)
+        if there is None:
+            return True
+        if stat.S_ISDIR(there.mode):
+            work.complain(f"{quoted_if_needed(target.name)}: cannot overwrite directory")
+            return False
+        if _leads_to(image, source, there) and is_same_entry(image, source, target):
+            work.complain(f"{source.quoted} and {target.quoted} are the same file")
+            return False
+    except OSError as error:
+        work.complain(f"failed to access {target.quoted}: {error.strerror}")
         return False
-    if answer == "ask" and not work.ask(f"replace {target.quoted}? "):
-        return False
+    return answer != "ask" or work.ask(f"replace {target.quoted}? ")
+
+
+def _put(image: Image, target: Target, answer: str | None, make: Callable[[Target], None]) -> None:
+    """Make the link, in place of what is there if that is wished. Raises OSError."""
+    if answer is None or not is_there(image, target.path):
+        make(target)
+        return
     spare = _spare(image, target)  # so that the old file is there until the new one is
     make(spare)
     try:
@@ -129,7 +163,6 @@ def _put(work: Job, image: Image, target: Target, answer: str | None, make: Call
     except OSError:
         image.remove(spare.path)
         raise
-    return True
 
 
 def _spare(image: Image, target: Target) -> Target:

@@ -18,6 +18,7 @@ COMMANDS = {
     "mkdisk": ("minixfs.cli.mkdisk", "Make a MINIX disk: partitions, root, /home and /usr."),
     "mkproto": ("minixfs.cli.mkproto", "Describe a directory in a MINIX prototype file."),
     "fsck": ("minixfs.cli.fsck", "Check and repair a MINIX file system."),
+    "undo": ("minixfs.cli.undo", "Take back a repair that fsck -z made."),
     "info": ("minixfs.cli.info", "Show what a file system is and how full, or how a file lies."),
     "map": ("minixfs.cli.map", "Show which block belongs to what, as a picture."),
     "dump": ("minixfs.cli.dump", "Show any structure of a disk, field by field."),
@@ -45,6 +46,18 @@ COMMANDS = {
     "shell": ("minixfs.cli.shell.command", "Work in an image as in a shell."),
 }
 
+SECTIONS = {
+    "Mounting": ("mount", "umount"),
+    "Making and checking": ("mkfs", "mkdisk", "mkproto", "fsck", "undo"),
+    "Looking at volumes": ("info", "map", "dump", "df"),
+    "Files in images, without a mount": (
+        "ls", "cat", "stat", "find", "tree", "du", "cp", "mv", "rm", "mkdir", "rmdir", "ln", "mknod", "chmod", "chown",
+        "chgrp", "touch", "truncate", "shell",
+    ),
+    "Whole trees": ("tar", "diff"),
+}  # fmt: skip
+"""How ``minixfs --help`` groups the commands; those that are not named here come last."""
+
 _HELP = ["-h", "--help"]
 
 
@@ -65,8 +78,12 @@ class _Commands(click.Group):
         return _import(name)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        rest = [name for name in COMMANDS if not any(name in names for names in SECTIONS.values())]
+        for title, names in (*SECTIONS.items(), ("More", rest)):
+            known = [(name, COMMANDS[name][1]) for name in names if name in COMMANDS]
+            if known:
+                with formatter.section(title):
+                    formatter.write_dl(known)
 
     def resolve_command(
         self, context: click.Context, args: list[str]

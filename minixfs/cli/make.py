@@ -11,10 +11,11 @@ import click
 
 from minixfs.cli import modes
 from minixfs.cli.chmod import host_umask
+from minixfs.cli.destination import is_directory, is_there
 from minixfs.cli.images import Target
 from minixfs.cli.job import Job, Verb, job, usage
 from minixfs.cli.offline import split
-from minixfs.cli.quoting import quoted
+from minixfs.cli.quoting import quoted, quoted_if_needed
 from minixfs.image.image import Image
 
 _TYPES = {"p": stat.S_IFIFO, "b": stat.S_IFBLK, "c": stat.S_IFCHR, "u": stat.S_IFCHR}
@@ -32,32 +33,32 @@ def mkdir(arguments: tuple[str, ...], parents: bool, mode: str | None, verbose: 
     wanted = 0o777 & ~umask if mode is None else _mode(mode)(0o777, directory=True, umask=umask)
     with job(write=True) as work:
         for image, target in work.files(arguments):
-            if parents and not _parents(work, image, target, umask, verbose):
+            if parents:
+                _with_parents(work, image, target, umask, wanted, verbose)
                 continue
             with work.attempt(f"cannot create directory {target.quoted}"):
-                if parents and _is_directory(image, target):
-                    continue
                 _make(work, image, target, wanted, verbose)
         return work.status
 
 
-def _parents(work: Job, image: Image, target: Target, umask: int, verbose: bool) -> bool:
-    """Make the directories above `target` that are missing; whether all are there."""
-    missing = []
-    above = target.parent
-    while above is not None and not _is_directory(image, above):
+def _with_parents(work: Job, image: Image, target: Target, umask: int, mode: int, verbose: bool) -> None:
+    """Make `target` and the directories above it, as far as they are missing."""
+    missing: list[Target] = []
+    above: Target | None = target
+    while above is not None and not is_directory(image, above.path):
         missing.append(above)
         above = above.parent
     for directory in reversed(missing):
         try:
-            _make(work, image, directory, 0o777 & ~umask | 0o300, verbose)
-        except FileExistsError:
-            work.complain(f"cannot create directory {directory.quoted}: {os.strerror(errno.ENOTDIR)}")
-            return False
+            _make(work, image, directory, mode if directory is target else 0o777 & ~umask | 0o300, verbose)
+        except FileExistsError as error:
+            above_it = directory is not target and is_there(image, directory.path) and not image.islink(directory.path)
+            why = os.strerror(errno.ENOTDIR) if above_it else error.strerror
+            work.complain(f"cannot create directory {directory.quoted}: {why}")
+            return
         except OSError as error:
             work.complain(f"cannot create directory {directory.quoted}: {error.strerror}")
-            return False
-    return True
+            return
 
 
 def _make(work: Job, image: Image, target: Target, mode: int, verbose: bool) -> None:
@@ -65,14 +66,7 @@ def _make(work: Job, image: Image, target: Target, mode: int, verbose: bool) -> 
     if mode & 0o7000:
         image.chmod(target.path, mode)  # mkdir(2) takes no set-id bits
     if verbose:
-        work.say(f"created directory {target.quoted}")
-
-
-def _is_directory(image: Image, target: Target) -> bool:
-    try:
-        return stat.S_ISDIR(image.attributes(target.path).mode)
-    except OSError:
-        return False
+        work.tell(f"created directory {target.quoted}")
 
 
 @click.command(cls=Verb)
@@ -87,7 +81,7 @@ def mknod(arguments: tuple[str, ...], mode: str | None) -> int:
     with job(write=True) as work:
         files, kind, device = _node(work, arguments)
         for image, target in work.opened(files):
-            with work.attempt(target.quoted):
+            with work.attempt(quoted_if_needed(target.name)):
                 image.mknod(target.path, kind | wanted, device)
         return work.status
 

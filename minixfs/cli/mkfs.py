@@ -91,12 +91,9 @@ def mkfs(
     With SOURCE_DATE_EPOCH in the environment no time is later than that, and the same files make the same image.
     """
     with exit_codes():
-        from minixfs.cli.interrupt import interruptible
-        from minixfs.cli.progress import progress
         from minixfs.cli.source import adjusting, parse_owner
-        from minixfs.cli.target import is_missing, target
-        from minixfs.hw.runtime import run
-        from minixfs.mkfs.mfs import Options, choose_variant, contents_for, limits_for, make, plan
+        from minixfs.cli.target import is_missing
+        from minixfs.mkfs.mfs import Options, choose_variant, contents_for, limits_for
         from minixfs.mkfs.populate import gather
 
         chosen = choose_variant(version, name_length, hybrid=variant == "hybrid")
@@ -107,6 +104,10 @@ def mkfs(
                 raise UsageError("the files come from -d or from --proto; give only one", USAGE)
             size = size or str(prototype.blocks or fit)
             inodes = inodes or (str(prototype.inodes) if prototype.inodes else None)
+        if size is None and content is not None and is_missing(image):
+            size = fit
+        if extra is not None and size != fit:
+            raise UsageError("-x goes with an image that fits its files; leave SIZE out, or write fit+10%", USAGE)
         total, spare = _inodes(inodes)
         options = Options(
             variant=chosen,
@@ -118,27 +119,12 @@ def mkfs(
         )
         adjust = adjusting(owner, mtime)
         root = None if root_owner is None else parse_owner(root_owner)
-        if size is None and content is not None and is_missing(image):
-            size = fit
-        if extra is not None and size != fit:
-            raise UsageError("-x goes with an image that fits its files; leave SIZE out, or write fit+10%", USAGE)
         with nullcontext(prototype) if prototype else _entries(content, one_file_system, image, chosen) as entries:
             contents = contents_for(gather(_rooted(adjust(entries), root), limits_for(options)), options)
             wish = _sized(size, options, contents, spare)
             if prototype is not None and prototype.blocks > (wish.options.blocks or 0):
                 raise UsageError(f"{proto} wants {prototype.blocks} blocks, SIZE gives {wish.options.blocks}", USAGE)
-
-            def check(device_size: int) -> None:
-                plan(device_size, wish.options, contents)
-
-            with target(image, wish.length, force=force, exact=wish.exact, check=check) as device:
-                with interruptible() as interrupt, progress("writing", contents.length, not quiet) as advance:
-
-                    def tick(amount: int) -> None:
-                        interrupt.check()
-                        advance(amount)
-
-                    superblock = run(make(device, wish.options, contents, tick))
+            superblock = _make(image, wish, contents, force, show=not quiet)
         if as_json or not quiet:
             _describe(image, superblock, contents, verbose, as_json)
     return 0
@@ -172,6 +158,26 @@ def _sized(size: str | None, options: Options, contents: Contents, spare: int | 
         return _Wish(options)
     blocks = int(size) if size.isdigit() else _bytes(size) // block_size
     return _Wish(replace(options, blocks=blocks), blocks * block_size)
+
+
+def _make(image: str, wish: _Wish, contents: Contents, force: bool, show: bool) -> Superblock:
+    from minixfs.cli.interrupt import interruptible
+    from minixfs.cli.progress import progress
+    from minixfs.cli.target import target
+    from minixfs.hw.runtime import run
+    from minixfs.mkfs.mfs import make, plan
+
+    def check(device_size: int) -> None:
+        plan(device_size, wish.options, contents)
+
+    with target(image, wish.length, force=force, exact=wish.exact, check=check) as device:
+        with interruptible() as interrupt, progress("writing", contents.length, show) as advance:
+
+            def tick(amount: int) -> None:
+                interrupt.check()
+                advance(amount)
+
+            return run(make(device, wish.options, contents, tick))
 
 
 @contextmanager

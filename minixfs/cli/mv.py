@@ -7,10 +7,11 @@ import stat
 
 import click
 
-from minixfs.cli.destination import attributes, is_same_entry, pairs
+from minixfs.cli.destination import attributes, pairs
 from minixfs.cli.images import Target
 from minixfs.cli.job import Job, Verb, job, usage
 from minixfs.cli.quoting import quoted
+from minixfs.fs.protocol import Stat
 from minixfs.image.image import Image
 
 
@@ -39,44 +40,62 @@ def mv(arguments: tuple[str, ...], answer: str | None, into: str | None, plain: 
             if source.image != place.image:
                 raise usage(f"cannot move {source.quoted} into another image; use cp, then rm")
         work.image(place)
+        made: set[bytes] = set()
         for source, target in pairs(work, targets, last, None if last else place, plain=plain, follow=True):
             work.check()
             with work.attempt(f"cannot stat {source.quoted}"):
-                _move(work, work.image(source), source, target, answer, verbose)
+                if _move(work, work.image(source), source, target, answer, verbose, made):
+                    made.add(target.path)
         return work.status
 
 
-def _move(work: Job, image: Image, source: Target, target: Target, answer: str | None, verbose: bool) -> None:
-    """Move one file. What is raised comes from looking at the source."""
+def _move(
+    work: Job, image: Image, source: Target, target: Target, answer: str | None, verbose: bool, made: set[bytes]
+) -> bool:
+    """Move one file; whether that was done. What is raised comes from looking at the source."""
     moved = image.attributes(source.path, follow_symlinks=False)
     with work.attempt(f"cannot move {source.quoted} to {target.quoted}"):
-        there = attributes(image, target)
+        try:
+            there = attributes(image, target)
+        except OSError as error:
+            work.complain(f"cannot stat {target.quoted}: {error.strerror}")
+            return False
         if there is not None:
             if answer == "never":
-                return
-            if there.ino == moved.ino and is_same_entry(image, source, target):
+                return False
+            if there.ino == moved.ino or (stat.S_ISLNK(moved.mode) and _leads_to(image, source, there)):
                 work.complain(f"{source.quoted} and {target.quoted} are the same file")
-                return
+                return False
             if stat.S_ISDIR(there.mode) and not stat.S_ISDIR(moved.mode):
                 work.complain(f"cannot overwrite directory {target.quoted} with non-directory")
-                return
+                return False
             if stat.S_ISDIR(moved.mode) and not stat.S_ISDIR(there.mode):
                 work.complain(f"cannot overwrite non-directory {target.quoted} with directory {source.quoted}")
-                return
+                return False
+            if target.path in made:
+                work.complain(f"will not overwrite just-created {target.quoted} with {source.quoted}")
+                return False
             if answer == "ask" and not work.ask(f"overwrite {target.quoted}? "):
-                return
+                return False
         elif target.path.endswith(b"/") and not stat.S_ISDIR(moved.mode):
             work.complain(f"cannot move {source.quoted} to {target.quoted}: Not a directory")
-            return
+            return False
         try:
-            if there is not None and there.ino == moved.ino:  # two names of one file: rename(2) would leave both
-                image.remove(source.path)
-            else:
-                image.rename(source.path, target.path)
+            image.rename(source.path, target.path)
         except OSError as error:
             if error.errno != errno.EINVAL or not stat.S_ISDIR(moved.mode):
                 raise
             work.complain(f"cannot move {source.quoted} to a subdirectory of itself, {target.quoted}")
-            return
+            return False
         if verbose:
             work.say(f"renamed {source.quoted} -> {target.quoted}")
+        return True
+    return False
+
+
+def _leads_to(image: Image, link: Target, found: Stat) -> bool:
+    """Whether a link leads to this very file, which would be lost if the link took its place."""
+    try:
+        return image.attributes(link.path).ino == found.ino
+    except OSError:
+        return False

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from minixfs.cli.destination import is_there
 from minixfs.cli.images import Target
 from minixfs.cli.job import Job, Verb, job, usage
 from minixfs.cli.quoting import quoted
@@ -23,8 +24,8 @@ KEEP = -1
 _OPTIONS = (
     click.option("-R", "--recursive", is_flag=True, help="Also change all that is in directories."),
     click.option("-h", "--no-dereference", "links", is_flag=True, help="Change links, not what they lead to."),
-    click.option("-v", "--verbose", is_flag=True, help="Say what was done to every file."),
-    click.option("-c", "--changes", is_flag=True, help="Say what was changed."),
+    click.option("-v", "--verbose", "say", flag_value="all", help="Say what was done to every file."),
+    click.option("-c", "--changes", "say", flag_value="changes", help="Say what was changed."),
     click.option("-f", "--silent", "--quiet", is_flag=True, help="Say nothing about what went wrong."),
     click.option("--reference", metavar="FILE", help="Make the owner that of FILE, and name none."),
 )
@@ -39,23 +40,25 @@ def _options(command: Any) -> Any:
 @click.command(cls=Verb)
 @click.argument("arguments", nargs=-1, required=True, metavar="OWNER[:GROUP] {IMAGE PATH... | IMAGE:/PATH...}")
 @_options
-def chown(arguments: tuple[str, ...], reference: str | None, **options: bool) -> int:
+def chown(arguments: tuple[str, ...], reference: str | None, say: str | None, **options: bool) -> int:
     """Change the owner, the group (:GROUP) or both of files of an image. Both are numbers.
 
     With -R symbolic links themselves are changed, without it what they lead to.
     """
-    return _run(arguments, reference, _owner, verb="ownership", **options)
+    return _run(arguments, reference, _owner, "ownership", say, **options)
 
 
 @click.command(cls=Verb)
 @click.argument("arguments", nargs=-1, required=True, metavar="GROUP {IMAGE PATH... | IMAGE:/PATH...}")
 @_options
-def chgrp(arguments: tuple[str, ...], reference: str | None, **options: bool) -> int:
+def chgrp(arguments: tuple[str, ...], reference: str | None, say: str | None, **options: bool) -> int:
     """Change the group of files of an image, a number."""
-    return _run(arguments, reference, lambda text: (KEEP, _number(text, "group")), verb="group", **options)
+    return _run(arguments, reference, lambda text: (KEEP, _number(text, "group")), "group", say, **options)
 
 
-def _run(arguments: tuple[str, ...], reference: str | None, parse: Any, verb: str, **options: bool) -> int:
+def _run(
+    arguments: tuple[str, ...], reference: str | None, parse: Any, verb: str, say: str | None, **options: bool
+) -> int:
     ids = (KEEP, KEEP)
     if reference is None:
         ids, arguments = parse(arguments[0]), arguments[1:]
@@ -70,7 +73,7 @@ def _run(arguments: tuple[str, ...], reference: str | None, parse: Any, verb: st
                 ids = (found.uid if verb == "ownership" else KEEP, found.gid)
             if work.status:
                 return work.status
-        change = _Ownership(work, *ids, verb=verb, **options)
+        change = _Ownership(work, *ids, verb=verb, say=say, **options)
         for image, target in work.opened(targets):
             change.apply(image, target)
         return work.status
@@ -99,8 +102,7 @@ class _Ownership:
     verb: str
     recursive: bool
     links: bool
-    verbose: bool
-    changes: bool
+    say: str | None
     silent: bool
 
     def apply(self, image: Image, target: Target) -> None:
@@ -119,7 +121,7 @@ class _Ownership:
         try:
             old = image.attributes(path, follow_symlinks=follow)
         except OSError as error:
-            self._failed("cannot dereference" if follow and image.lexists(path) else "cannot access", name, error)
+            self._failed("cannot dereference" if follow and is_there(image, path) else "cannot access", name, error)
             return
         try:
             image.chown(path, self.uid, self.gid, follow_symlinks=follow)
@@ -129,9 +131,9 @@ class _Ownership:
         before, after = self._shown(old.uid, old.gid), self._shown(self.uid, self.gid)
         changed = self.uid not in (KEEP, old.uid) or self.gid not in (KEEP, old.gid)
         verb = self.verb if self.uid != KEEP or self.gid == KEEP else "group"
-        if changed and (self.verbose or self.changes):
+        if changed and self.say:
             self.work.say(f"changed {verb} of {quoted(name)} from {before} to {after}")
-        elif self.verbose:
+        elif self.say == "all":
             self.work.say(f"{verb} of {quoted(name)} retained{f' as {before}' if before else ''}")
 
     def _shown(self, uid: int, gid: int) -> str:

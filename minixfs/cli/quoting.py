@@ -12,6 +12,8 @@ import os
 _ESCAPES = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r"}
 _TAME = frozenset("%+,-./:]_@ ")
 """Besides letters and digits: what means the same in double quotes as in single ones."""
+_PLAIN = frozenset("%+,-./:]_@{}#~")
+"""Besides letters and digits: what a shell takes as it is."""
 
 
 def quoted(name: bytes | str) -> str:
@@ -30,6 +32,13 @@ def quoted(name: bytes | str) -> str:
             result += ("" if escaping else "'$'") + "".join(map(_escape, os.fsencode(character)))
             escaping = True
     return result + "'"
+
+
+def quoted_if_needed(name: bytes | str) -> str:
+    """`name` as it is if a shell would take it so, else `quoted`."""
+    text = os.fsdecode(name)
+    plain = text and text[0] not in "~#" and all(c.isalnum() or c in _PLAIN for c in text)
+    return text if plain and not any(map(_is_lone, text)) else quoted(text)
 
 
 def _is_tame(text: str, at: int) -> bool:

@@ -135,7 +135,7 @@ def rmdir(arguments: tuple[str, ...], parents: bool, ignore_fail_on_non_empty: b
             what = "failed to remove"
             while True:
                 if verbose:
-                    work.say(f"removing directory, {target.quoted}")
+                    work.tell(f"removing directory, {target.quoted}")
                 try:
                     image.rmdir(target.path)
                 except OSError as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 Resize = Callable[[int], int]
 
-_NUMBER = re.compile(r"\s*([-+<>/%]?)\s*([-+]?)([0-9]*)([a-zA-Z]*)")
+_NUMBER = re.compile(r"\s*([<>/%]?)\s*([-+]?)([0-9]*)([a-zA-Z]*)")
 _LETTERS = "KMGTPEZYRQ"
 LARGEST = (1 << 63) - 1
 
@@ -26,7 +26,7 @@ def unit(suffix: str) -> int:
 def parse(text: str, scale: int = 1) -> Resize:
     """`scale` is how many bytes one counts. Raises ValueError."""
     match = _NUMBER.fullmatch(text)
-    if match is None or not (match[3] or match[4]) or (match[1] in ("+", "-") and match[2]):
+    if match is None or not (match[3] or match[4]) or (match[1] and match[2]):
         raise ValueError(f"no size: {text}")
     operator, sign, digits, suffix = match.groups()
     operator = operator or sign
@@ -36,8 +36,6 @@ def parse(text: str, scale: int = 1) -> Resize:
     amount *= scale
     if operator in ("/", "%") and not amount:
         raise ZeroDivisionError("division by zero")
-    if sign == "-" and operator in ("<", ">", "/", "%"):
-        raise ValueError(f"no size: {text}")
     return _RESIZE[operator](amount)
 
 

@@ -24,15 +24,16 @@ STDIN = "-"
 
 
 @contextmanager
-def source(spec: str, *, one_file_system: bool = False) -> Iterator[Iterable[Entry]]:
-    """The files of the directory or tar file `spec`; ``-`` is a tar file on standard input.
+def source(spec: str, *, one_file_system: bool = False, xattrs: bool = False) -> Iterator[Iterable[Entry]]:
+    """The files of the directory or tar file `spec`; ``-`` is a tar file on standard input. `xattrs`: with extended
+    attributes, which tar files tell unasked.
 
     Raises UsageError, OSError.
     """
     if os.path.isdir(spec):
         from minixfs.trees import host
 
-        yield host.entries(spec, one_file_system=one_file_system)
+        yield host.entries(spec, one_file_system=one_file_system, xattrs=xattrs)
     else:
         from minixfs.trees.untar import TarSource
 

@@ -17,6 +17,7 @@ from minixfs.cli.job import Job, Verb, job, usage
 from minixfs.cli.places import ImagePlace, Place, place_of
 from minixfs.cli.progress import progress
 from minixfs.cli.quoting import quoted
+from minixfs.errors import MinixFsError
 from minixfs.trees.entry import Entry
 from minixfs.trees.sink import CarryError, Keep, Sink
 
@@ -75,10 +76,12 @@ def tar(
         return _list(file, verbose)
     if image is None:
         raise usage("name an image, or a directory in one: IMAGE:/path", FAILURE)
+    if action == "create" and file == STANDARD and sys.stdout.isatty():
+        raise usage("a terminal is no place for a tar file; name one with -f", FAILURE)
     with job(write=True) as work:
         place = _place(work, image, directory)
-        place.open(work.images, write=action == "extract")
         try:
+            place.open(work.images, write=action == "extract")
             if action == "create":
                 _create(work, place, file, packed, verbose)
             else:
@@ -88,6 +91,8 @@ def tar(
                 raise
             name = f"{quoted(error.filename)}: " if error.filename else ""
             work.complain(f"{name}{error.strerror or error}")
+        except MinixFsError as error:
+            work.complain(str(error))
         return FAILURE if work.status else 0
 
 
@@ -106,8 +111,6 @@ def _place(work: Job, image: str, directory: str | None) -> Place:
 def _create(work: Job, place: Place, file: str, packed: str | None, verbose: bool) -> None:
     from minixfs.trees.tar import write
 
-    if file == STANDARD and sys.stdout.isatty():
-        raise usage("a terminal is no place for a tar file; name one with -f", FAILURE)
     with (
         _output(file, packed or _SUFFIXES.get(os.path.splitext(file)[1])) as output,
         progress("reading", None) as advance,
@@ -233,13 +236,18 @@ def _list(file: str, verbose: bool) -> int:
     from minixfs.trees.untar import TarSource
 
     with job() as work:
-        with TarSource(None if file == STANDARD else file) as archive:
-            for line in _lines(archive, verbose) if verbose else map(_shown, archive):
-                work.put(line)
+        try:
+            with TarSource(None if file == STANDARD else file) as archive:
+                for line in _lines(archive) if verbose else map(_shown, archive):
+                    work.put(line)
+        except MinixFsError as error:
+            work.complain(str(error))
+        except FileNotFoundError as error:
+            work.complain(f"{quoted(file)}: {error.strerror}")
         return FAILURE if work.status else 0
 
 
-def _lines(archive: Iterable[Entry], verbose: bool) -> Iterator[bytes]:
+def _lines(archive: Iterable[Entry]) -> Iterator[bytes]:
     """As ``tar -tv --numeric-owner`` has them."""
     first: dict[Any, bytes] = {}
     width = 0

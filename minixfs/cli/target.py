@@ -36,7 +36,7 @@ def target(
     """
     if is_missing(image):
         if length is None:
-            raise UsageError(f"there is no {image}; give a size to create it, for example: {image} 64M", USAGE)
+            raise UsageError(f"there is no {image}; give a size to create it, such as 64M", USAGE)
         if check is not None:
             check(length)
         yield from _created(image, length)
@@ -70,8 +70,8 @@ def is_missing(image: str) -> bool:
 def _created(image: str, length: int) -> Iterator[BlockDevice]:
     is_new = not os.path.lexists(image)
     try:
-        with open(image, "ab") as file:
-            file.truncate(length)
+        with open(image, "ab"):
+            os.truncate(image, length)
         device = run(open_device(image))
         try:
             yield device

@@ -96,16 +96,22 @@ def _touch(
     except FileNotFoundError as error:
         if make:
             with work.attempt(f"cannot touch {target.quoted}"):
-                image.mknod(target.path, stat.S_IFREG | 0o666 & ~host_umask())
+                _create(image, target.path)
                 _set(image, target.path, image.attributes(target.path), times, follow)
         elif not silent:
             work.complain(f"setting times of {target.quoted}: {error.strerror}")
         return
     except OSError as error:
-        work.complain(f"cannot touch {target.quoted}: {error.strerror}")
+        work.complain(f"{'cannot touch' if make else 'setting times of'} {target.quoted}: {error.strerror}")
         return
     with work.attempt(f"setting times of {target.quoted}"):
         _set(image, target.path, found, times, follow)
+
+
+def _create(image: Image, path: bytes) -> None:
+    """An empty file, also where a link that leads nowhere says."""
+    image.open(path, "ab", 0).close()
+    image.chmod(path, 0o666 & ~host_umask())
 
 
 def _set(image: Image, path: bytes, found: Stat, times: list[Moment], follow: bool) -> None:
@@ -174,7 +180,7 @@ def _truncate(work: Job, image: Image, target: Target, resize: Callable[[int], i
     except FileNotFoundError:
         if not make:
             return
-        image.mknod(target.path, stat.S_IFREG | 0o666 & ~host_umask())
+        _create(image, target.path)
         found = image.attributes(target.path)
     if stat.S_ISDIR(found.mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -20,12 +20,13 @@ from types import SimpleNamespace, TracebackType
 import pyfuse3
 import trio
 
-POLLS = 200 if len(os.sched_getaffinity(0)) > 1 else 1
-"""Polls of the descriptor, of about a microsecond each, before the task parks: about as long as parking itself takes.
+POLLS = 50 if len(os.sched_getaffinity(0)) > 1 else 1
+"""Polls of the descriptor, of about a microsecond each, before the task parks.
 
-On a single processor the next request cannot come while we poll.
+Several times as many spare a park now and then, but lose more when others want the processors: who polls while the
+other side waits for its turn is himself without one when the request comes. On a single processor polling is in vain.
 """
-REQUESTS_PER_TURN = 64
+REQUESTS_PER_TURN = 128
 """Requests that may be taken in a row before other tasks get to run."""
 
 

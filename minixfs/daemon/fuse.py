@@ -30,11 +30,10 @@ from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext, Setatt
 from minixfs.daemon.call import Call
 from minixfs.daemon.calls import link as names
 from minixfs.daemon.calls import open as opening
-from minixfs.daemon.calls import protect, readwrite
+from minixfs.daemon.calls import protect, readwrite, xattr
 from minixfs.daemon.calls import stat as attributes
 from minixfs.daemon.objects import Filp, Vmnt, Vnode, dup
 from minixfs.daemon.path import ByName, ByNode
-from minixfs.daemon.tll import Mode
 from minixfs.daemon.vfs import Vfs
 from minixfs.daemon.view import View
 from minixfs.errors import Exists, FileTooBig, MinixFsError, NoSpace, NotFound, PosixError
@@ -95,12 +94,12 @@ class FuseFace(pyfuse3.Operations):
     """`vfs` shown to the kernel. `_lookups` counts what the kernel was told of each node."""
 
     supports_dot_lookup = False
-    enable_acl = False
 
     def __init__(self, vfs: Vfs, view: View) -> None:
         super().__init__()
         self.enable_writeback_cache = view.writeback
         self._vfs = vfs
+        self.enable_acl = self._any_xattrs()
         self._view = view
         self._lookups: dict[int, int] = {}
         self._files: dict[int, Filp] = {}
@@ -128,15 +127,10 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
-        directory = self._node(parent_inode)
-        async with self._vfs.call() as call:
-            try:
-                async with ByNode(directory).object(call, Mode.READ, Mode.READ) as held:
-                    node = await directory.fs.lookup_entry(directory.ino, name)
-                    vnode = self._adopt(held.vmnt, node)
-            except NotFound:
-                return self._absent
-            return await self._entry(vnode)
+        try:
+            return await self._entry_at(self._node(parent_inode), name)
+        except NotFound:
+            return self._absent
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         for key, count in inode_list:
@@ -215,7 +209,7 @@ class FuseFace(pyfuse3.Operations):
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
             await opening.mknod(call, place, mode, rdev)
-            return await self._entry_at(place)
+            return await self._entry_at(place.directory, name)
 
     @_request
     @_needs_room
@@ -223,7 +217,7 @@ class FuseFace(pyfuse3.Operations):
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
             await opening.mkdir(call, place, mode)
-            return await self._entry_at(place)
+            return await self._entry_at(place.directory, name)
 
     @_request
     @_needs_room
@@ -231,7 +225,7 @@ class FuseFace(pyfuse3.Operations):
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
             await names.symlink(call, target, place)
-            return await self._entry_at(place)
+            return await self._entry_at(place.directory, name)
 
     @_request
     async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
@@ -390,19 +384,42 @@ class FuseFace(pyfuse3.Operations):
             self._readdir_batch = max(fitted, READDIR_BATCH_MIN)  # a batch that just fits wastes no look-ups
         return room
 
-    # ---- what these kernel requests are not for ----------------------------------------------------------------
+    # ---- extended attributes -----------------------------------------------------------------------------------
 
+    @_request
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
-        raise FUSEError(errno.ENOSYS)  # MFS has no extended attributes; the kernel does not ask again
+        place = self._with_xattrs(inode)
+        async with self._vfs.call() as call:
+            return await xattr.getxattr(call, place, name)
 
+    @_request
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
-        raise FUSEError(errno.ENOSYS)
+        place = self._with_xattrs(inode)
+        async with self._vfs.call() as call:
+            await xattr.setxattr(call, place, name, value)
 
+    @_request
     async def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
-        raise FUSEError(errno.ENOSYS)
+        place = self._with_xattrs(inode)
+        async with self._vfs.call() as call:
+            found = await xattr.listxattr(call, place)
+            return found if ctx.uid == 0 else [name for name in found if not name.startswith(b"trusted.")]
 
+    @_request
     async def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:
-        raise FUSEError(errno.ENOSYS)
+        place = self._with_xattrs(inode)
+        async with self._vfs.call() as call:
+            await xattr.removexattr(call, place, name)
+
+    def _with_xattrs(self, inode: int) -> ByNode:
+        """A node that can have attributes. If none on this mount can, the kernel is told so, and does not ask again."""
+        vnode = self._node(inode)
+        if not vnode.fs.has_xattrs:
+            raise FUSEError(errno.EOPNOTSUPP if self._any_xattrs() else errno.ENOSYS)
+        return ByNode(vnode)
+
+    def _any_xattrs(self) -> bool:
+        return any(vmnt.fs.has_xattrs for vmnt in self._vfs.mounts.values())
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
@@ -415,7 +432,7 @@ class FuseFace(pyfuse3.Operations):
     def _call_of(self, ctx: RequestContext) -> Call:
         """A call that makes something: it belongs to who asked."""
         owner = SUPER_USER if self._view.fakeroot else Credentials(ctx.uid, ctx.gid)
-        return self._vfs.call(owner=owner)
+        return self._vfs.call(owner=owner, umask=ctx.umask if self.enable_acl else 0)
 
     def _adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
         """The vnode of a node that was just looked up, or the root of what is mounted on it."""
@@ -427,10 +444,14 @@ class FuseFace(pyfuse3.Operations):
                 return dup(below.root)
         return vnode
 
-    async def _entry_at(self, place: ByName) -> EntryAttributes:
-        """The reply for an object that was just made."""
-        node = await place.directory.fs.lookup_entry(place.directory.ino, place.name)
-        return await self._entry(self._vfs.vnodes.adopt(place.directory.vmnt, node))
+    async def _entry_at(self, directory: Vnode, name: bytes) -> EntryAttributes:
+        """The reply that tells the kernel what a name leads to. One request of the server: it needs no lock."""
+        node, status = await directory.fs.lookup_stat(directory.ino, name)
+        vnode = self._adopt(directory.vmnt, node)
+        if vnode.vmnt is not directory.vmnt:
+            return await self._entry(vnode)
+        self._remember(vnode)
+        return self._view.attributes(vnode.key, status)
 
     async def _entry(self, vnode: Vnode) -> EntryAttributes:
         """The reply that tells the kernel of a node. Takes over one reference."""

@@ -45,7 +45,7 @@ WORDS = {
 _SWALLOWED = frozenset((
     "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "_netdev", "nofail", "async", "mand",
     "nomand", "dirsync", "silent", "loud", "lazytime", "nolazytime", "diratime", "nodiratime", "iversion",
-    "noiversion", "notrunc", "default_permissions", "nonempty",
+    "noiversion", "notrunc", "default_permissions", "nonempty", "acl", "user_xattr",
 ))  # fmt: skip
 """Words that mount(8) and its kind keep for themselves, or that change nothing here."""
 _KERNEL = frozenset(("exec", "noexec", "suid", "nosuid", "dev", "nodev"))

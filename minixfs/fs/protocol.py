@@ -148,6 +148,8 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
     kind = "none"
     root_inode = 1
     """The inode number of the root directory."""
+    has_xattrs = False
+    """Whether files have extended attributes, and access lists among them."""
 
     def _unknown(self) -> NoReturn:
         raise NotImplementedBy
@@ -201,6 +203,26 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
         """Set the stamps. `ctime` is given only by a kernel that keeps it for us."""
         self._unknown()
 
+    # ---- extended attributes ---------------------------------------------------------------------------------------
+
+    async def getxattr(self, ino: int, name: bytes) -> bytes:
+        """The value of an attribute, by its full name (``user.mime_type``). ENODATA if there is none."""
+        self._unknown()
+
+    async def listxattr(self, ino: int) -> list[bytes]:
+        self._unknown()
+
+    async def setxattr(self, ino: int, name: bytes, value: bytes, flags: int = 0) -> int:
+        """Set an attribute; `flags` are those of setxattr(2). Returns the mode, which an access list can change."""
+        self._unknown()
+
+    async def removexattr(self, ino: int, name: bytes) -> None:
+        self._unknown()
+
+    async def inherits_acl(self, directory: int) -> bool:
+        """Whether new objects get an access list from the directory; then no umask applies to them."""
+        return False
+
     # ---- names -----------------------------------------------------------------------------------------------------
 
     async def lookup(
@@ -214,6 +236,10 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
 
     async def lookup_entry(self, directory: int, name: bytes) -> Node:
         """One name in one directory, links and mount points not followed: what a kernel asks for."""
+        self._unknown()
+
+    async def lookup_stat(self, directory: int, name: bytes) -> tuple[Node, Stat]:
+        """`lookup_entry`, and the attributes of what was found, in one request."""
         self._unknown()
 
     async def readlink(self, ino: int) -> bytes:

@@ -90,7 +90,8 @@ def modifier(method: Request[S, P, R]) -> Admitted[S, P, R]:
         try:
             if self.read_only:
                 raise ReadOnly
-            await self.before_change()
+            if not self.ready_to_change:
+                await self.before_change()
             result = await method(self, *args, **kwargs)
             if self.synchronous:
                 try:
@@ -124,9 +125,14 @@ class DiskServer(FileServer):
         self._errors = errors
         self._reported: set[str] = set()
 
+    @property
+    def ready_to_change(self) -> bool:
+        """Whether `before_change` would find nothing to do."""
+        return False
+
     @abstractmethod
     async def before_change(self) -> None:
-        """Called in front of every modifying request."""
+        """Called in front of a modifying request, unless `ready_to_change`."""
 
     @abstractmethod
     async def after_synchronous_change(self) -> None:
@@ -233,10 +239,14 @@ class DiskServer(FileServer):
 
     @reader
     async def lookup_entry(self, directory: int, name: bytes) -> Node:
-        inode = self.opened(directory)
+        return self.node(await self.load(await self.find(self.linked(directory), name)))
+
+    def linked(self, number: int) -> Any:
+        """As `opened`, for a directory to look something up in: NotFound if it was removed."""
+        inode = self.opened(number)
         if not inode.nlinks:
             raise NotFound
-        return self.node(await self.load(await self.find(inode, name)))
+        return inode
 
 
 def _split(path: bytes) -> tuple[bytes, bytes]:

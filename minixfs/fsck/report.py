@@ -64,7 +64,8 @@ REPAIR = Policy(write=True)
 class Report:
     """The outcome. Counts are of faults, also of those that `findings` had no room for.
 
-    `was_clean` is the clean mark as found, `is_clean` as left. `totals` describes the volume.
+    `was_clean` is the clean mark as found, `is_clean` as left. `totals` describes the volume. `undo` is the undo file
+    that was written, if one was.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -74,6 +75,7 @@ class Report:
     was_clean: bool = False
     is_clean: bool = False
     totals: dict[str, int] = field(default_factory=dict)
+    undo: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -89,6 +91,7 @@ class Report:
             "was_clean": self.was_clean,
             "is_clean": self.is_clean,
             "totals": self.totals,
+            "undo": self.undo,
         }
 
 

@@ -274,13 +274,20 @@ class Image(Session):
         return self.change(absolute(path), self.name_of(path), call, *arguments, **options)
 
     def _change_two(self, old: Path, new: Path, call: Callable[..., Coroutine[Any, Any, Any]]) -> None:
-        """Both paths are of any length, but what follows their last common directory has to fit one call."""
+        """Both paths are of any length, but if both are long, what follows their last common directory has to fit one
+        call."""
         first, second = absolute(old), absolute(new)
         if max(len(first), len(second)) < PATH_MAX:
             self.ask(self.name_of(old), call, first, second)
             return
 
         async def near() -> None:
+            if len(second) < PATH_MAX:
+                await call(await self.approach(first), second)
+                return
+            if len(first) < PATH_MAX:
+                await call(first, await self.approach(second))
+                return
             common = os.path.commonpath([os.path.dirname(first), os.path.dirname(second)])
             await self.approach(common + b"/.")
             await call(os.path.relpath(first, common), os.path.relpath(second, common))

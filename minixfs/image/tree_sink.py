@@ -56,10 +56,10 @@ class ImageSink:
         return self.image.name_of(join(self.top, path) if path else self.top)
 
     def find(self, path: bytes, *, follow: bool = False) -> Found | None:
-        """Raises CarryError; what cannot be because a directory above is missing or is none, is not there."""
+        """Raises CarryError, but not for a missing directory above it."""
         try:
             found = self._ask(self.image.reader.stat, join(self.top, path), follow)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         except OSError as error:
             raise CarryError("cannot stat {}", self.name_of(path), error) from error
@@ -81,6 +81,9 @@ class ImageSink:
         if entry.link is not None:
             self._first[entry.link] = entry.path
 
+    def knows(self, entry: Entry) -> bool:
+        return entry.link in self._first
+
     def link(self, existing: bytes, path: bytes) -> None:
         with _Doing("cannot create hard link {}", self, path):
             found = self._ask(self._fs.lookup_entry, *self._place(existing))
@@ -98,19 +101,25 @@ class ImageSink:
         failed: CarryError | None = None
         while self._directories:
             entry = self._directories.pop()
-            path = join(self.top, entry.path) if entry.path else self.top
             try:
                 with _Doing("preserving attributes of {}", self, entry.path):
-                    if self._keep.owner:
-                        self.image.chown(path, entry.uid, entry.gid)
-                    if self._keep.mode:
-                        self.image.chmod(path, stat.S_IMODE(entry.mode))
-                    if self._keep.times:
-                        self.image.utime(path, ns=(entry.atime, entry.mtime))
+                    if entry.path:
+                        self._ask(self._finish_directory, self._chain.at(entry.path), entry)
+                    else:
+                        self._finish_top(entry)
             except CarryError as error:
                 failed = failed or error
         if failed is not None:
             raise failed
+
+    def _finish_top(self, entry: Entry) -> None:
+        """By VFS, which has the root directory in use and must know."""
+        if self._keep.owner:
+            self.image.chown(self.top, entry.uid, entry.gid)
+        if self._keep.mode:
+            self.image.chmod(self.top, stat.S_IMODE(entry.mode))
+        if self._keep.times:
+            self.image.utime(self.top, ns=(entry.atime, entry.mtime))
 
     def close(self) -> None:
         self._chain.close()
@@ -228,6 +237,14 @@ class ImageSink:
         if keep.mode and (not made or entry.mode & 0o6000):  # writing takes set-id bits away
             await self._fs.chmod(number, stat.S_IMODE(entry.mode))
         if keep.times:
+            await self._fs.utime(number, entry.atime, entry.mtime)
+
+    async def _finish_directory(self, number: int, entry: Entry) -> None:
+        if self._keep.owner:
+            await self._fs.chown(number, entry.uid, entry.gid)
+        if self._keep.mode:
+            await self._fs.chmod(number, stat.S_IMODE(entry.mode))
+        if self._keep.times:
             await self._fs.utime(number, entry.atime, entry.mtime)
 
     async def _make_other(self, directory: int, name: bytes, entry: Entry) -> None:

@@ -25,15 +25,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from minixfs.errors import DeviceError, UsageError
+from minixfs.errors import UsageError
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.bitorder import BitOrder
 from minixfs.fs.mfs.layout import Variant, variant_for
 from minixfs.fs.mfs.superblock import Superblock, blocks_for
-from minixfs.hw.blockdev.device import BlockDevice, Data
+from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.mkfs.mfs_contents import Contents
 from minixfs.mkfs.populate import Limits, Tree, gather
-from minixfs.mkfs.stream import Progress, Stream
+from minixfs.mkfs.stream import Progress, Stream, write, zero
 from minixfs.trees.entry import Entry
 
 USAGE = 16
@@ -43,8 +43,6 @@ MIN_BLOCKS = 5
 
 _INODE_RATIOS = ((10**9, 12), (10**8, 10), (10**7, 8), (10**6, 6), (10**5, 4), (0, 2))
 """(least volume size in KiB, KiB for each inode)"""
-_CHUNK = 4 << 20
-"""Bytes zeroed at a time."""
 _U16_MAX, _U32_MAX = 0xFFFF, 0xFFFFFFFF
 
 
@@ -99,16 +97,16 @@ def default_inodes(variant: Variant, blocks: int, block_size: int) -> int:
     """How many inodes a volume of that size usually gets: full inode blocks, as far as the field allows."""
     kilobytes = blocks * block_size // 1024
     ratio = next(ratio for least, ratio in _INODE_RATIOS if kilobytes >= least)
-    per_block = block_size // variant.inode.size
-    return min(blocks_for(max(kilobytes // ratio, 1), per_block) * per_block, _inode_max(variant))
+    return _whole_blocks(max(kilobytes // ratio, 1), variant, block_size)
 
 
 def limits_for(options: Options) -> Limits:
     """What a volume made with `options` can hold.
 
     Linux and we read files of V2 and V3 through triple indirect blocks, which MINIX does not know: volumes for MINIX,
-    those whose padding is clear, get none.
+    those whose padding is clear, get none. Raises UsageError for options that contradict each other.
     """
+    _check_shift(options.zone_shift)
     variant, size = options.variant, block_size_for(options)
     per_block = size // variant.pointer_size
     levels = variant.levels if options.padding else min(variant.levels, 2)
@@ -125,7 +123,7 @@ def limits_for(options: Options) -> Limits:
 
 
 def contents_for(tree: Tree, options: Options) -> Contents:
-    """The files of `tree` as a volume made with `options` will hold them. Raises UsageError."""
+    """The files of `tree`, gathered for the limits of `options`, as a volume made with these will hold them."""
     return Contents(tree, options.variant, block_size_for(options), options.zone_shift)
 
 
@@ -139,13 +137,11 @@ def fitted(options: Options, contents: Contents, *, percent: int = 0, room: int 
     else:
         wanted = len(contents.tree) + -(-len(contents.tree) * percent // 100) + inodes
         wanted += default_inodes(variant, blocks_for(room, size), size) if room else 0
-        per_block = size // variant.inode.size
-        wanted = min(blocks_for(wanted, per_block) * per_block, _inode_max(variant))
+        wanted = _whole_blocks(wanted, variant, size)
     first = total = 0
     while total != first + zones:
         total = first + zones
-        maps = blocks_for(1 + wanted, 8 * size) + blocks_for(total, 8 * size)
-        first = blocks_for(layout.START_BLOCK + maps + blocks_for(wanted, size // variant.inode.size), 1 << shift)
+        first = _first_data_zone(variant, size, shift, wanted, total)
     return replace(options, blocks=max(total << shift, MIN_BLOCKS), inodes=wanted)
 
 
@@ -154,7 +150,7 @@ def plan(device_size: int, options: Options, contents: Contents | None = None) -
     variant, size = options.variant, block_size_for(options)
     blocks = device_size // size if options.blocks is None else options.blocks
     shift = options.zone_shift
-    _require(0 <= shift <= layout.MAX_ZONE_SHIFT, f"zone shift {shift} is not in 0..{layout.MAX_ZONE_SHIFT}")
+    _check_shift(shift)
     _require(blocks >= MIN_BLOCKS, f"{blocks} blocks of {size} bytes are too few: at least {MIN_BLOCKS} are needed")
     _require(
         blocks * size <= device_size,
@@ -167,8 +163,7 @@ def plan(device_size: int, options: Options, contents: Contents | None = None) -
         zones <= zone_max,
         f"{variant.name} holds at most {zone_max} zones, not {zones}: make a newer version or bigger zones",
     )
-    files = 1 if contents is None else len(contents.tree)
-    inodes = max(default_inodes(variant, blocks, size), files) if options.inodes is None else options.inodes
+    inodes = _usual_inodes(options, blocks, contents) if options.inodes is None else options.inodes
     _require(
         1 <= inodes <= _inode_max(variant),
         f"{variant.name} holds 1 to {_inode_max(variant)} inodes, not {inodes}",
@@ -225,7 +220,7 @@ async def make(
     device.check_writable()
     contents = contents or contents_for(_bare(options), options)
     data_start = superblock.first_data_zone * superblock.zone_size
-    await _zero(device, 0, data_start)
+    await zero(device, 0, data_start)
     await device.flush()
     inodes = await contents.write(Stream(device, data_start, progress), superblock)
     order = BitOrder.BE16 if superblock.swapped else BitOrder.LE
@@ -236,19 +231,47 @@ async def make(
         (superblock.zone_bits, 1 + contents.total, superblock.zmap_blocks),
     ):
         for offset, part in _fresh_map(bits, used, blocks * size, size, order, options.padding):
-            await _write(device, position + offset, part)
+            await write(device, position + offset, part)
         position += blocks * size
-    await _write(device, position, inodes)
+    await write(device, position, inodes)
     await device.flush()
     built = superblock.build()
-    await _write(device, 0, bytes(layout.SUPERBLOCK_OFFSET) + built)
+    await write(device, 0, bytes(layout.SUPERBLOCK_OFFSET) + built)
     await device.flush()
     return Superblock.parse(built)
+
+
+def _usual_inodes(options: Options, blocks: int, contents: Contents | None) -> int:
+    """The usual number for a volume of that size; fewer where only then the contents have room, down to one a file."""
+    variant, size, shift = options.variant, block_size_for(options), options.zone_shift
+    usual = default_inodes(variant, blocks, size)
+    if contents is None:
+        return usual
+    zones, least = blocks >> shift, _whole_blocks(len(contents.tree), variant, size)
+    if usual > least and _first_data_zone(variant, size, shift, usual, zones) + contents.total > zones:
+        return least
+    return max(usual, least)
+
+
+def _whole_blocks(inodes: int, variant: Variant, block_size: int) -> int:
+    """So many inodes, and as many more as fill their last block, as far as the field allows."""
+    per_block = block_size // variant.inode.size
+    return min(blocks_for(inodes, per_block) * per_block, _inode_max(variant))
+
+
+def _first_data_zone(variant: Variant, block_size: int, shift: int, inodes: int, zones: int) -> int:
+    maps = blocks_for(1 + inodes, 8 * block_size) + blocks_for(zones, 8 * block_size)
+    table = blocks_for(inodes, block_size // variant.inode.size)
+    return blocks_for(layout.START_BLOCK + maps + table, 1 << shift)
 
 
 def _inode_max(variant: Variant) -> int:
     """Linux and old MINIX count inodes in 16 bits. V3 and the hybrid have 32, less the reserved bit."""
     return _U16_MAX if variant.has_state else _U32_MAX - 1
+
+
+def _check_shift(shift: int) -> None:
+    _require(0 <= shift <= layout.MAX_ZONE_SHIFT, f"zone shift {shift} is not in 0..{layout.MAX_ZONE_SHIFT}")
 
 
 def _check_root(options: Options) -> None:
@@ -305,21 +328,3 @@ def _fresh_map(
     if padding:
         ones |= (1 << 8 * (size - tail)) - (1 << bits - 8 * tail)
     yield tail, bytes(order.physical(ones.to_bytes(size - tail, "little")))
-
-
-async def _zero(device: BlockDevice, start: int, end: int) -> None:
-    """Make the range zero; what is zero already is not written, so that sparse image files stay sparse."""
-    zeroes = bytes(_CHUNK)
-    found = bytearray(_CHUNK)
-    for offset in range(start, end, _CHUNK):
-        length = min(_CHUNK, end - offset)
-        await device.read(offset, [memoryview(found)[:length]])
-        if found != zeroes:
-            await _write(device, offset, memoryview(zeroes)[:length])
-
-
-async def _write(device: BlockDevice, offset: int, data: Data) -> None:
-    """Write whole sectors: everything that is written here starts a block whose rest is zero."""
-    filler = bytes(-len(data) % device.sector_size)
-    if await device.write(offset, [data, filler]) != len(data) + len(filler):
-        raise DeviceError(message=f"{device.name}: write at byte {offset} was cut short")

@@ -18,7 +18,7 @@ from itertools import accumulate
 from minixfs.fs.mfs.layout import DIRECT_ZONES, ROOT_INODE, Variant
 from minixfs.fs.mfs.superblock import Superblock
 from minixfs.hw.blockdev.device import Data
-from minixfs.mkfs.mfs_mapping import Mapping, indirect_blocks, scaled
+from minixfs.mkfs.mapping import Mapping, indirect_blocks, scaled
 from minixfs.mkfs.populate import Tree
 from minixfs.mkfs.stream import Stream
 from minixfs.trees.entry import Content
@@ -42,7 +42,7 @@ class Contents:
             if number in self.runs:
                 self.zones[number] = sum(length for _, length in self.runs[number]) + self._mapping(number).blocks
             elif count > DIRECT_ZONES:
-                self.zones[number] += indirect_blocks(count, self.per_block, variant.levels)
+                self.zones[number] += indirect_blocks(count, self.per_block, variant.levels, DIRECT_ZONES)
         self.total = sum(self.zones)
 
     @property
@@ -77,7 +77,7 @@ class Contents:
         ):
             if number in self.runs or count > DIRECT_ZONES:
                 mapping = self._mapping(number)
-                pointers, blocks = mapping.place(zone, variant.pointer_size, superblock.order, zone_size)
+                pointers, blocks = mapping.place([(zone, count)], variant.pointer_size, superblock.order, zone_size)
                 stream.put(stream.position, blocks)
             elif number in tree.devices:
                 pointers = (_device(tree.devices[number]), *holes[-2])
@@ -105,7 +105,7 @@ class Contents:
 
     def _mapping(self, number: int) -> Mapping:
         runs = self.runs.get(number, [(0, -(-self.sizes[number] // self.zone_size))])
-        return Mapping(runs, self.per_block, self.variant.levels)
+        return Mapping(runs, self.per_block, self.variant.levels, DIRECT_ZONES)
 
     def _scalars(self, fields: list[str]) -> Iterator[tuple[int, ...]]:
         """What the inode of every file holds besides zones, in the order of `fields`."""

@@ -24,7 +24,10 @@ _GIVE = "; --owner gives all files to one"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a format, called `name` in messages, can hold: lengths and sizes in bytes, times in seconds since 1970."""
+    """What a format, called `name` in messages, can hold: lengths and sizes in bytes, times in seconds since 1970.
+
+    `is_fine`: it keeps nanoseconds too. `has_xattrs`: it keeps extended attributes; others leave them out.
+    """
 
     name: str
     name_max: int
@@ -33,8 +36,12 @@ class Limits:
     link_max: int
     uid_max: int
     gid_max: int
+    time_min: int = 0
     time_max: int = 0xFFFFFFFF
-    device_max: int = 0xFF
+    is_fine: bool = False
+    major_max: int = 0xFF
+    minor_max: int = 0xFF
+    has_xattrs: bool = False
 
 
 @dataclass(slots=True)
@@ -51,8 +58,9 @@ class Tree:
     """Numbered files: file 0 is the root, and every array has one element for each file.
 
     `sizes` are those of regular files and symbolic links, in bytes; `data` is the content of a file, the text of a
-    symbolic link, or None. `directories`, `devices` (device numbers) and `runs` (`Entry.runs`) have only the files that
-    are concerned. Times are in seconds.
+    symbolic link, or None. `directories`, `devices` (device numbers), `runs` and `xattrs` (those of `Entry`) have only
+    the files that are concerned. Times are in seconds; if the format keeps them, `fine` has three times nanoseconds for
+    each file, in the same order. `left_out` counts files whose extended attributes the format does not keep.
     """
 
     def __init__(self) -> None:
@@ -61,13 +69,16 @@ class Tree:
         self.uids = array("I")
         self.gids = array("I")
         self.sizes = array("Q")
-        self.mtimes = array("I")
-        self.atimes = array("I")
-        self.ctimes = array("I")
+        self.mtimes = array("q")
+        self.atimes = array("q")
+        self.ctimes = array("q")
+        self.fine = array("I")
         self.devices: dict[int, int] = {}
         self.data: list[Content | bytes | None] = []
         self.directories: dict[int, Directory] = {}
         self.runs: dict[int, Sequence[tuple[int, int]]] = {}
+        self.xattrs: dict[int, dict[bytes, bytes]] = {}
+        self.left_out = 0
 
     def __len__(self) -> int:
         return len(self.modes)
@@ -145,13 +156,14 @@ def adjusted(
 def _add(tree: Tree, entry: Entry, limits: Limits) -> None:
     mode = entry.mode
     mtime, atime, ctime = entry.mtime // _NANO, entry.atime // _NANO, entry.ctime // _NANO
-    latest = limits.time_max
+    earliest, latest = limits.time_min, limits.time_max
     if entry.uid > limits.uid_max:
         raise _too_large(entry, "user id", entry.uid, limits.uid_max, limits, _GIVE)
     if entry.gid > limits.gid_max:
         raise _too_large(entry, "group id", entry.gid, limits.gid_max, limits, _GIVE)
-    if not (0 <= mtime <= latest and 0 <= atime <= latest and 0 <= ctime <= latest):
-        raise UsageError(f"{_named(entry)}: {limits.name} cannot hold its times, only those from 1970 to 2106")
+    if not (earliest <= mtime <= latest and earliest <= atime <= latest and earliest <= ctime <= latest):
+        years = f"{_year(earliest)} to {_year(latest)}"
+        raise UsageError(f"{_named(entry)}: {limits.name} cannot hold its times, only those from {years}")
     size = entry.size
     data: Content | bytes | None = entry.content
     kind = stat.S_IFMT(mode)
@@ -167,10 +179,17 @@ def _add(tree: Tree, entry: Entry, limits: Limits) -> None:
             raise _too_long(entry, "text of the link", size, limits.symlink_max, limits)
     elif kind in _DEVICES:
         major, minor = os.major(entry.rdev), os.minor(entry.rdev)
-        if max(major, minor) > limits.device_max:
-            most = limits.device_max
-            raise UsageError(f"{_named(entry)}: device number {major}:{minor} is above {most}:{most} of {limits.name}")
+        if major > limits.major_max or minor > limits.minor_max:
+            most = f"{limits.major_max}:{limits.minor_max}"
+            raise UsageError(f"{_named(entry)}: device number {major}:{minor} is above {most} of {limits.name}")
         tree.devices[len(tree.modes)] = entry.rdev
+    if entry.xattrs:
+        if limits.has_xattrs:
+            tree.xattrs[len(tree.modes)] = entry.xattrs
+        else:
+            tree.left_out += 1
+    if limits.is_fine:
+        tree.fine.extend((entry.mtime % _NANO, entry.atime % _NANO, entry.ctime % _NANO))
     tree.modes.append(mode)
     tree.links.append(2 if kind == stat.S_IFDIR else 1)
     tree.uids.append(entry.uid)
@@ -206,6 +225,10 @@ def _too_long(entry: Entry, what: str, length: int, most: int, limits: Limits) -
 
 def _too_large(entry: Entry, what: str, value: int, most: int, limits: Limits, advice: str = "") -> UsageError:
     return UsageError(f"{_named(entry)}: {what} {value} is too large; {limits.name} holds at most {most}{advice}")
+
+
+def _year(time: int) -> int:
+    return int(1970 + time / (365.2425 * 86400))
 
 
 def _named(entry: Entry) -> str:

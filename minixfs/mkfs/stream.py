@@ -4,8 +4,10 @@
     stream.put(position, data)                  gaps between what is put become zero
     if stream.is_full: await stream.drain()     as often as convenient
     stream.pad(end); await stream.drain()
+    await stream.seek(position)                 go on elsewhere; what is between stays as it is
 
-What is put must stay as it is until the next `drain`. A position behind what was put already is a ValueError.
+What is put must stay as it is until the next `drain`. A position before the end of what was put already is a
+ValueError. `zero` and `write` are for the little that is not in a row.
 """
 
 from __future__ import annotations
@@ -56,6 +58,13 @@ class Stream:
         if gap:
             self._waiting.append(_VIEW[:gap])
 
+    async def seek(self, position: int) -> None:
+        """Go on at a sector elsewhere. Raises DeviceError."""
+        if position != self.position:
+            if self.position != self._written:
+                await self.drain()
+            self.position = self._written = position
+
     async def drain(self) -> None:
         """Write what was put; all of it ends on a sector. Raises DeviceError."""
         length = self.position - self._written
@@ -65,3 +74,21 @@ class Stream:
         self._waiting.clear()
         if self._progress is not None:
             self._progress(length)
+
+
+async def zero(device: BlockDevice, start: int, end: int) -> None:
+    """Make the range zero; what is zero already is not written, so that sparse image files stay sparse."""
+    zeroes = bytes(min(end - start, _CHUNK))
+    found = bytearray(len(zeroes))
+    for offset in range(start, end, _CHUNK):
+        length = min(_CHUNK, end - offset)
+        await device.read(offset, [memoryview(found)[:length]])
+        if found != zeroes:
+            await write(device, offset, memoryview(zeroes)[:length])
+
+
+async def write(device: BlockDevice, offset: int, data: Data) -> None:
+    """Write whole sectors: everything that is written here starts a block whose rest is zero."""
+    filler = bytes(-len(data) % device.sector_size)
+    if await device.write(offset, [data, filler]) != len(data) + len(filler):
+        raise DeviceError(message=f"{device.name}: write at byte {offset} was cut short")

@@ -30,7 +30,9 @@ class Entry:
     `size` is that of a regular file, 0 for all others; `rdev` the device number (Linux's encoding) of a device node;
     `target` the text of a symbolic link. `origin` names the file for messages: what the user would call it. `runs`
     says where a regular file has data, as (offset, bytes), ascending and apart; None when nothing is known of holes.
-    `implied`: nothing but the path of another file says that this directory exists, its attributes are made up.
+    `xattrs` are the extended attributes by full name, ACLs as the kernel hands them out; None when there are none or
+    the source was not asked. `implied`: nothing but the path of another file says that this directory exists, its
+    attributes are made up.
     """
 
     path: bytes
@@ -48,6 +50,7 @@ class Entry:
     runs: Sequence[tuple[int, int]] | None = None
     origin: str = ""
     implied: bool = False
+    xattrs: dict[bytes, bytes] | None = None
 
     @property
     def name(self) -> bytes:

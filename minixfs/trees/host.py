@@ -21,25 +21,35 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 """A file may have become something else since it was met: then nothing waits."""
 
 _NAMES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+_KEPT = ("user.", "trusted.", "security.", "system.posix_acl_")
+"""Extended attributes that belong to a file wherever it is."""
 
 OnError = Callable[[OSError], object]
 
 
 def entries(
-    top: str | bytes, *, one_file_system: bool = False, follow: bool = False, on_error: OnError | None = None
+    top: str | bytes,
+    *,
+    one_file_system: bool = False,
+    follow: bool = False,
+    xattrs: bool = False,
+    on_error: OnError | None = None,
 ) -> Iterator[Entry]:
     """All files of the directory `top`, itself included, as `minixfs.trees.entry` has it.
 
     `one_file_system`: directories on which something else is mounted are taken as empty. `follow`: symbolic links are
-    what they lead to. Raises OSError; with `on_error` that is told of what cannot be read below the top, and the walk
-    goes on.
+    what they lead to. `xattrs`: with extended attributes. Raises OSError; with `on_error` that is told of what cannot be
+    read below the top, and the walk goes on.
     """
     base = os.fsencode(top)
     found = os.stat(base)
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), base)
     device = found.st_dev
-    yield _entry(b"", base, found, True)
+    first = _entry(b"", base, found, True)
+    if xattrs:
+        first.xattrs = _xattrs(base, True)
+    yield first
     prefix = base if base.endswith(b"/") else base + b"/"
     walk = [(b"", iter(_names(base)), (found.st_dev, found.st_ino))]
     while walk:
@@ -50,6 +60,8 @@ def entries(
                 full = prefix + path
                 found = _status(full, follow)
                 entry = _entry(path, full, found, follow)
+                if xattrs:
+                    entry.xattrs = _xattrs(full, follow)
                 if not stat.S_ISDIR(found.st_mode):
                     yield entry
                     continue
@@ -159,6 +171,20 @@ def _runs(path: bytes, flags: int, size: int) -> list[tuple[int, int]] | None:
     return None if runs == [(0, size)] else runs
 
 
+def _xattrs(path: bytes, follow: bool) -> dict[bytes, bytes] | None:
+    """The extended attributes; None if there are none, also on hosts that have no such thing."""
+    try:
+        names = _listxattr(path, follow)
+        if not names:
+            return None
+        found = {os.fsencode(name): _getxattr(path, name, follow) for name in names if name.startswith(_KEPT)}
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return None
+        raise
+    return found or None
+
+
 # ---- paths, also those that are too long for one system call ---------------------------------------------------------
 
 
@@ -206,6 +232,31 @@ def _readlink(path: bytes) -> bytes:
         return os.readlink(os.path.basename(path), dir_fd=parent)
     finally:
         os.close(parent)
+
+
+def _listxattr(path: bytes, follow: bool) -> list[str]:
+    if len(path) < _PATH_MAX:
+        return os.listxattr(path, follow_symlinks=follow)
+    parent = _parent(path)
+    try:
+        return os.listxattr(_through(parent, path), follow_symlinks=follow)
+    finally:
+        os.close(parent)
+
+
+def _getxattr(path: bytes, name: str, follow: bool) -> bytes:
+    if len(path) < _PATH_MAX:
+        return os.getxattr(path, name, follow_symlinks=follow)
+    parent = _parent(path)
+    try:
+        return os.getxattr(_through(parent, path), name, follow_symlinks=follow)
+    finally:
+        os.close(parent)
+
+
+def _through(parent: int, path: bytes) -> bytes:
+    """A short name of `path` for calls that take no directory, by that of its open parent."""
+    return b"/proc/self/fd/%d/%b" % (parent, os.path.basename(path))
 
 
 def _parent(path: bytes) -> int:

@@ -43,13 +43,15 @@ class CarryError(PosixError):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """What of an entry's attributes is given to its copy. A mode that is not kept is that of a new file under `umask`;
-    an owner that is not kept is whoever the sink works for."""
+    """What of an entry's attributes is given to its copy. Of a mode that is not kept a new file has the rwx bits, as
+    far as `umask` lets it, or with `plain` those that any new file has; an owner that is not kept is whoever the sink
+    works for."""
 
     mode: bool = True
     owner: bool = True
     times: bool = True
     umask: int = 0
+    plain: bool = False
 
     @property
     def any(self) -> bool:
@@ -57,7 +59,10 @@ class Keep:
 
     def mode_of(self, entry: Entry) -> int:
         """Permission bits of a new file."""
-        return stat.S_IMODE(entry.mode) if self.mode else entry.mode & 0o777 & ~self.umask
+        if self.mode:
+            return stat.S_IMODE(entry.mode)
+        rwx = (0o777 if entry.is_directory else 0o666) if self.plain else entry.mode & 0o777
+        return rwx & ~self.umask
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,10 @@ class Sink(Protocol):
     def put(self, entry: Entry, *, data: bool = True) -> None:
         """Without `data` a regular file's contents stay as they are, or empty. Errors of the source come as they are;
         where it cannot even be opened, nothing is made."""
+        ...
+
+    def knows(self, entry: Entry) -> bool:
+        """Whether the file was put before, under another name."""
         ...
 
     def link(self, existing: bytes, path: bytes) -> None:

@@ -3,7 +3,8 @@
     write(entries, sink)            `sink` takes bytes; returns what tar has no words for
 
 The archives are pax archives in the order of the entries, and the same for the same entries: owners as numbers, times
-to the nanosecond, holes as GNU's sparse format 1.0. Names begin with ``./``, as those of ``tar -C DIRECTORY -c .`` do.
+to the nanosecond, holes as GNU's sparse format 1.0, extended attributes as star and GNU tar have them. Names begin with
+``./``, as those of ``tar -C DIRECTORY -c .`` do.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from minixfs.trees.entry import PIECE, Entry
 _NANO = 10**9
 _NAME_MAX = tarfile.LENGTH_NAME - 1
 """Bytes of a name in a header; directories have a slash behind theirs."""
+XATTR = "SCHILY.xattr."
+"""What names of extended attributes have in front as pax records; a percent sign and an equals sign are %25 and %3D."""
 _TYPES = {
     stat.S_IFREG: tarfile.REGTYPE,
     stat.S_IFDIR: tarfile.DIRTYPE,
@@ -62,6 +65,8 @@ def write(entries: Iterable[Entry], sink: Callable[[Data], object]) -> list[Entr
             continue
         if entry.link is not None:
             first[entry.link] = name
+        for attribute, value in (entry.xattrs or {}).items():
+            records[XATTR + os.fsdecode(attribute.replace(b"%", b"%25").replace(b"=", b"%3D"))] = value
         member.type = _TYPES[stat.S_IFMT(entry.mode)]
         member.linkname = os.fsdecode(entry.target)
         member.devmajor, member.devminor = os.major(entry.rdev), os.minor(entry.rdev)
@@ -149,7 +154,7 @@ def _header(member: tarfile.TarInfo, records: dict[str, bytes]) -> bytes:
     header = member.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
     if not records:
         return header
-    text = b"".join(_record(field.encode() + b"=" + value + b"\n") for field, value in records.items())
+    text = b"".join(_record(os.fsencode(field) + b"=" + value + b"\n") for field, value in records.items())
     extension = tarfile.TarInfo("././@PaxHeader")
     extension.type = tarfile.XHDTYPE
     extension.size = len(text)

@@ -40,11 +40,11 @@ class HostSink:
         return os.fsdecode(os.path.join(self.top, path) if path else self.top or b".")
 
     def find(self, path: bytes, *, follow: bool = False) -> Found | None:
-        """Raises CarryError; what cannot be because a directory above is missing or is none, is not there."""
+        """Raises CarryError, but not for a missing directory above it."""
         try:
             fd, name = self._place(path)
             status = os.stat(name, dir_fd=fd, follow_symlinks=follow) if name else os.stat(fd)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         except OSError as error:
             raise CarryError("cannot stat {}", self.name_of(path), error) from error
@@ -63,6 +63,9 @@ class HostSink:
             self._put_other(entry)
         if entry.link is not None:
             self._first[entry.link] = entry.path
+
+    def knows(self, entry: Entry) -> bool:
+        return entry.link in self._first
 
     def link(self, existing: bytes, path: bytes) -> None:
         try:

@@ -29,6 +29,7 @@ from typing import IO, Any
 
 from minixfs.errors import UsageError
 from minixfs.trees.entry import PIECE, Entry
+from minixfs.trees.tar import XATTR
 
 _NANO = 10**9
 _TYPES = {
@@ -59,6 +60,7 @@ class _Node:
     target: bytes = b""
     data: int = 0
     runs: list[tuple[int, int]] | None = None
+    xattrs: dict[bytes, bytes] | None = None
     is_linked: bool = False
     implied: bool = False
     children: dict[bytes, _Node] | None = None
@@ -96,6 +98,7 @@ class TarSource:
         entry.target = node.target
         entry.origin = f"{self.name}: {os.fsdecode(path) or '.'}"
         entry.runs = node.runs
+        entry.xattrs = node.xattrs
         entry.implied = node.implied
         if node.is_linked:
             entry.link = id(node)  # of an object that lives as long as the iteration
@@ -152,6 +155,7 @@ class TarSource:
         mtime = _time(member, "mtime", int(member.mtime) * _NANO)
         node = _Node(kind | stat.S_IMODE(member.mode), member.uid, member.gid, mtime)
         node.atime, node.ctime = _time(member, "atime", mtime), _time(member, "ctime", mtime)
+        node.xattrs = _xattrs(member)
         if kind == stat.S_IFREG:
             node.size = member.size
             node.data = member.offset_data
@@ -220,6 +224,7 @@ def _renew(directory: _Node, node: _Node) -> None:
     """Give a directory the attributes with which it came again."""
     directory.mode, directory.uid, directory.gid = node.mode, node.uid, node.gid
     directory.mtime, directory.atime, directory.ctime = node.mtime, node.atime, node.ctime
+    directory.xattrs = node.xattrs
     directory.implied = False
 
 
@@ -229,6 +234,15 @@ def _time(member: tarfile.TarInfo, name: str, default: int) -> int:
     with suppress(InvalidOperation, ValueError, OverflowError):
         return int(Decimal(text) * _NANO) if text is not None else default
     return default
+
+
+def _xattrs(member: tarfile.TarInfo) -> dict[bytes, bytes] | None:
+    found = {}
+    for key, value in member.pax_headers.items():
+        if key.startswith(XATTR):
+            name = os.fsencode(key.removeprefix(XATTR)).replace(b"%3D", b"=").replace(b"%25", b"%")
+            found[name] = value.encode("utf-8", "surrogateescape")
+    return found or None
 
 
 def _plain_file(path: str | None, name: str) -> IO[bytes]:

@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from minixfs.daemon.detect import server_for
 from minixfs.errors import Exists, NotFound
-from minixfs.fs.protocol import SUPER_USER, Node
+from minixfs.fs.protocol import SUPER_USER, Node, Stat
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.runtime import run
 from minixfs.vm.pagecache import PageCache
@@ -195,6 +195,10 @@ async def _keep(fs: Concurrent, node: Awaitable[object]) -> None:
     await fs.server.putnode(found.ino, 1)
 
 
+async def _keep_pair(fs: Concurrent, pair: Awaitable[tuple[Node, Stat]]) -> None:
+    await fs.server.putnode((await pair)[0].ino, 1)
+
+
 async def _keep_all(fs: Concurrent, directory: int) -> None:
     entries = await fs.server.getdents(directory, 0, 100)
     for found in await fs.server.getnodes(entries[2:]):
@@ -208,6 +212,7 @@ REQUESTS: dict[str, Request] = {
     "bread": lambda fs, at: fs.server.bread(5000, 9000),
     "lookup": lambda fs, at: _keep(fs, fs.server.lookup(fs.root, fs.root, b"d/5", SUPER_USER, follow=True)),
     "lookup_entry": lambda fs, at: _keep(fs, fs.server.lookup_entry(at[b"d"], b"6")),
+    "lookup_stat": lambda fs, at: _keep_pair(fs, fs.server.lookup_stat(at[b"d"], b"6")),
     "getnodes": lambda fs, at: _keep_all(fs, at[b"d"]),
     "stat": lambda fs, at: fs.server.stat(at[b"d/1"]),
     "write": lambda fs, at: fs.server.write(at[b"d/0"], 500, b"new" * 5000),

@@ -6,7 +6,6 @@ import random
 import struct
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 

@@ -206,8 +206,12 @@ def test_one_entry_is_looked_up_without_crossing_anything(fs: Served) -> None:
         node = fs.lookup_entry(fs.root, name)
         assert node.mode == mode
         fs.putnode(node.ino, 1)
-    with pytest.raises(NotFound):
-        fs.lookup_entry(fs.root, b"x")
+        node, status = fs.lookup_stat(fs.root, name)
+        assert (node.mode, status) == (mode, fs.stat(node.ino))
+        fs.putnode(node.ino, 1)
+    for lookup in (fs.lookup_entry, fs.lookup_stat):
+        with pytest.raises(NotFound):
+            lookup(fs.root, b"x")
     with fs.at(b"rel") as link:
         with pytest.raises(NotDirectory):
             fs.lookup_entry(link, b"x")

@@ -18,7 +18,7 @@ from minixfs.fs.protocol import SUPER_USER, TimeUpdate
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.blockdev.recorder import Flush, Recorder, Write
 from minixfs.hw.runtime import run
-from tests.support.volumes import KINDS, START, Kind, Served, copy, fresh, verify
+from tests.support.volumes import KINDS, START, Kind, MfsKind, Served, copy, fresh, verify
 
 
 def superblock_of(disk: RamDisk) -> Superblock:
@@ -38,8 +38,8 @@ def unclean(kind: Kind) -> RamDisk:
     return changed(disk, 1024, superblock.build())
 
 
-def test_the_mount_answer(kind: Kind) -> None:
-    fs = Served(fresh(kind))
+def test_the_mount_answer(mfs_kind: MfsKind) -> None:
+    fs = Served(fresh(mfs_kind))
     assert fs.mounted.root.ino == 1
     assert stat.S_ISDIR(fs.mounted.root.mode)
     assert not fs.mounted.read_only
@@ -64,9 +64,9 @@ def test_what_is_written_is_there_after_a_remount(kind: Kind) -> None:
     verify(disk, peer=kind.for_fsck_minix)
 
 
-def test_the_clean_mark_goes_with_the_first_change_and_comes_back_at_unmount(kind: Kind) -> None:
+def test_the_clean_mark_goes_with_the_first_change_and_comes_back_at_unmount(mfs_kind: MfsKind) -> None:
     """FS-62, with the design's rule that a mount alone changes nothing."""
-    disk = fresh(kind)
+    disk = fresh(mfs_kind)
     before = disk.snapshot()
     fs = Served(disk, Settings(atime="noatime"))
     assert fs.names() == []
@@ -298,9 +298,9 @@ def test_requests_about_inodes_that_are_not_open() -> None:
     fs.check()
 
 
-def test_statvfs_counts_what_the_bitmaps_say(kind: Kind) -> None:
+def test_statvfs_counts_what_the_bitmaps_say(mfs_kind: MfsKind) -> None:
     """FS-06; specification: file systems, 2.7."""
-    disk = fresh(kind)
+    disk = fresh(mfs_kind)
     fs = Served(disk)
     superblock = superblock_of(disk)
     start = fs.statvfs()

@@ -159,10 +159,28 @@ class FakeFs(Recorder, DiskServer):
 
     @recorded
     async def stat(self, ino: int) -> Stat:
-        inode = self.opened(ino)
+        return self._status(self.opened(ino))
+
+    def _status(self, inode: Inode) -> Stat:
         return Stat(
-            ino, inode.mode, inode.nlinks, inode.uid, inode.gid, inode.rdev or 0, len(inode.data), 1024, 0, 0, 0, 0
+            inode.num,
+            inode.mode,
+            inode.nlinks,
+            inode.uid,
+            inode.gid,
+            inode.rdev or 0,
+            len(inode.data),
+            1024,
+            0,
+            0,
+            0,
+            0,
         )
+
+    @recorded
+    async def lookup_stat(self, directory: int, name: bytes) -> tuple[Node, Stat]:
+        inode = await self.load(await self.find(self.linked(directory), name))
+        return self.node(inode), self._status(inode)
 
     @recorded
     async def chmod(self, ino: int, mode: int) -> int:

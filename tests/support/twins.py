@@ -49,20 +49,30 @@ class Twins:
 
     # ---- the trees -------------------------------------------------------------------------------------------------
 
-    def grow(self, rng: random.Random, count: int = 25, names: Sequence[str] = ("a", "b", "cc", ".d", "e.txt")) -> None:
-        """Up to `count` files of random kinds, modes and times."""
+    def grow(
+        self,
+        rng: random.Random,
+        count: int = 25,
+        names: Sequence[str] = ("a", "b", "cc", ".d", "e.txt"),
+        *,
+        links: bool = True,
+        hard: bool = True,
+        set_id: bool = True,
+    ) -> None:
+        """Up to `count` files of random kinds, modes and times; with symbolic `links`, `hard` links, `set_id` bits."""
+        modes = [0o644, 0o755, 0o600, 0o1777, 0o444, 0o700] + [0o4755, 0o2750] * set_id
         directories = [""]
         for _ in range(count):
             path = os.path.join(rng.choice(directories), rng.choice(names))
             if os.path.lexists(self.host / path):
                 continue
             self.paths.append(path)
-            kind = rng.choice(["file", "file", "directory", "directory", "link", "hard", "fifo"])
+            kind = rng.choice(["file", "file", "directory", "directory", "fifo"] + ["hard"] * hard + ["link"] * links)
             if kind == "directory":
                 (self.host / path).mkdir()
                 directories.append(path)
             elif kind == "link":
-                os.symlink(rng.choice([*self.paths, "nowhere", "../a"]), self.host / path)
+                os.symlink(rng.choice([*self.paths, "nowhere"]), self.host / path)
             elif kind == "fifo":
                 os.mkfifo(self.host / path)
             elif kind == "hard" and (
@@ -72,10 +82,11 @@ class Twins:
             else:
                 (self.host / path).write_bytes(rng.randbytes(rng.choice([0, 0, 1, 511, 513, 3000])))
             if kind not in ("link", "hard"):
-                os.chmod(self.host / path, rng.choice([0o644, 0o755, 0o600, 0o4755, 0o2750, 0o1777, 0o444, 0o700]))
+                os.chmod(self.host / path, rng.choice(modes))
         for path in reversed(self.paths):
             when = START + rng.randrange(100) * 3600
             os.utime(self.host / path, (when, when + rng.randrange(3)), follow_symlinks=False)
+        os.utime(self.host, (START, START))
         self.carry()
 
     def carry(self) -> None:
@@ -126,8 +137,10 @@ class Twins:
         messages = [
             line.replace(f"minixfs {verb}: ", "").replace(f"{self.image}:/", "") for line in ours.err.splitlines()
         ]
-        output = ours.out.replace(f"{self.image}:/".encode(), b"")
-        theirs = [line.removeprefix(f"{verb}: ") for line in real.stderr.decode().splitlines()]
+        output = ours.out.replace(f"{self.image}:/".encode(), b"").replace(b"minixfs ", b"")
+        theirs = [
+            line.removeprefix(f"{verb}: ") for line in real.stderr.decode().splitlines() if not line.startswith("Try ")
+        ]
         return (ours.code, output, messages), (real.returncode, real.stdout, theirs)
 
     def compare(self, *, times: bool = True) -> None:

@@ -53,7 +53,13 @@ def test_random_use_against_a_set(bits: int, order: BitOrder, rng: random.Random
     assert run(bitmap.count_free()) == bits - len(used)
     for _ in range(300):
         action = rng.random()
-        if action < 0.6:
+        if action < 0.2:
+            bit = rng.randrange(-1, bits + 2)
+            if bitmap.claim(bit):
+                assert 0 < bit < bits
+                assert bit not in used | pending, "a bit was claimed that somebody has"
+                used.add(bit)
+        elif action < 0.6:
             origin, wanted = rng.randrange(-1, bits + 2), rng.choice([1, 1, 5, 300])
             found = run(bitmap.allocate(origin, wanted))
             if found is None:
@@ -148,3 +154,12 @@ def test_frees_survive_a_device_error() -> None:
         run(bitmap.apply_frees())
     assert bitmap.pending == [(5, 1)]
     assert freed(bitmap) == [(5, 1)]
+
+
+def test_a_bit_is_claimed_without_waiting() -> None:
+    bitmap, _ = make(500, {0, 7})
+    assert not bitmap.claim(8), "the map block is not in memory yet"
+    assert run(bitmap.count_free()) == 498
+    assert [bitmap.claim(bit) for bit in (-1, 0, 7, 8, 8, 499, 500)] == [False, False, False, True, False, True, False]
+    assert bitmap.free_bits == 496
+    assert run(bitmap.allocate(8)) == (9, 1)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 
+from minixfs.image.image import Image
+from tests.support.command import command
 from tests.support.twins import START, Twins
 
 FILE = ("(", "-type", "f")
@@ -31,7 +34,7 @@ def primary(rng: random.Random, twins: Twins) -> list[str]:
         ["-ipath", "*/A/*"],
         ["-regex", rng.choice([".*/a", r".*\(a\|b\)", r"\./[ab]+", ".*c?c", r".*[^/]*\.txt"])],
         ["-regextype", "posix-extended", "-regex", rng.choice([".*(a|b)", r"\./[abc]{1,2}", ".*/(e|F).*"])],
-        ["-lname", rng.choice(["*a*", "nowhere", "../*"])],
+        ["-lname", rng.choice(["*a*", "nowhere", "*/*"])],
         ["-type", rng.choice(["f", "d", "l", "p", "f,d"])],
         [*FILE, "-size", sign + rng.choice(["0", "1", "1c", "511c", "2", "1k", "3000c", "1M", "2w"]), ")"],
         ["-perm", rng.choice(["644", "-600", "/022", "-4000", "/6000", "-u=w,g=r", "/a+x", "755", "-0", "u=rw,go=r"])],
@@ -76,3 +79,54 @@ def test_random_expressions_find_what_the_host_finds(twins: Twins) -> None:
         assert (ours[0], sorted(ours[1].splitlines()), ours[2]) == (real[0], sorted(real[1].splitlines()), real[2]), (
             seed, words,
         )  # fmt: skip
+
+
+def test_actions(tmp_path: Path) -> None:
+    both = Twins(tmp_path)
+    with Image(both.image, "r+") as image:
+        image.makedirs("/a/b")
+        for name in ("a/x.o", "a/b/y.o", "a/b/z.c"):
+            image.write_bytes(name, b"12345")
+    assert command("find", both.image, "-name", "b", "-prune", "-o", "-type", "f", "-print").lines == ["/a/x.o"]
+    assert command("find", both.image, "-type", "f", "-quit").lines == []
+    assert command("find", both.image, "-type", "f", "-print", "-quit").lines == ["/a/b/y.o"]
+    assert command("find", both.image, "a", "-name", "*.c", "-print0").out == b"a/b/z.c\0"
+    assert command("find", f"{both.image}:/a", "-false", ",", "-name", "b").lines == ["/a/b"]
+    assert (
+        command("find", both.image, "-size", "5c", "-printf", "%5s|%-8f|%#m\\t%%\\n").lines[0]
+        == "    5|y.o     |0666\t%"
+    )
+    assert command("find", both.image, "/a/b/z.c", "-ls").lines[0].split()[2:7] == ["-rw-rw-rw-", "1", "0", "0", "5"]
+    assert command("find", both.image, "-name", "*.o", "-delete").code == 0
+    answer = command("find", both.image, "-name", "b", "-delete")
+    assert answer.code == 1
+    assert answer.err == f"minixfs find: cannot delete '{both.image}:/a/b': Directory not empty\n"
+    assert command("find", both.image, "-type", "f").lines == ["/a/b/z.c"]
+    both.verify()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-nope"], "unknown predicate '-nope'"),
+        (["-name"], "missing argument to '-name'"),
+        (["-type", "x"], "invalid argument 'x' to '-type'"),
+        (["-true", "a"], "paths must precede expression: 'a'"),
+        (["(", "-true"], "invalid expression; I was expecting to find a ')' somewhere but did not see one."),
+        (["-true", ")"], "invalid expression; you have too many ')'"),
+        (["-o", "-true"], "invalid expression; you have used a binary operator '-o' with nothing before it."),
+        (["-true", "-a"], "expected an expression after '-a'"),
+        (["-maxdepth", "x"], "Expected a positive decimal integer argument to -maxdepth, but got 'x'"),
+        (["-newer", "/none"], "'{image}:/none': No such file or directory"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_one_line(twins: Twins, words: list[str], message: str) -> None:
+    answer = command("find", twins.image, *words)
+    assert (answer.code, answer.out) == (1, b"")
+    assert answer.err == f"minixfs find: {message.format(image=twins.image)}\n"
+
+
+def test_a_missing_start_is_told_and_the_others_are_searched(twins: Twins) -> None:
+    answer = command("find", twins.image, "/none", "/", "-maxdepth", "0")
+    assert (answer.code, answer.lines) == (1, ["/"])
+    assert answer.err == f"minixfs find: '{twins.image}:/none': No such file or directory\n"

@@ -260,7 +260,14 @@ def test_a_volume_that_is_too_small_names_the_first_file_without_room_and_is_lef
 
 def test_files_have_inodes_even_where_there_are_usually_fewer() -> None:
     entries = [directory(b""), *(entry(b"%03d" % number) for number in range(600))]
-    assert plan(1 << 20, Options(), laid_out(entries, Options())).inodes == 601
+    assert plan(1 << 20, Options(), laid_out(entries, Options())).inodes == 640
+
+
+def test_a_volume_in_which_contents_fit_only_with_few_inodes_gets_few() -> None:
+    contents = laid_out(sample(4096), Options())
+    options = fitted(Options(), contents)
+    assert options.blocks
+    assert plan(options.blocks * 4096, Options(), contents).inodes == options.inodes
 
 
 def test_content_that_fails_leaves_no_file_system() -> None:

@@ -189,6 +189,19 @@ async def test_vector_4_downgrade_from_write_wakes_nobody() -> None:
         assert s.free()
 
 
+def test_a_lock_is_tried_without_waiting() -> None:
+    lock = ThreeLevelLock(Rank.VNODE, INLINE)
+    a, b = Client("a"), Client("b")
+    assert lock.try_acquire(SERIAL, a)
+    assert not lock.try_acquire(WRITE, a), "the owner is told busy by acquire"
+    assert not lock.try_acquire(WRITE, b)
+    assert lock.try_acquire(READ, b)
+    assert (a.held, b.held) == ([lock], [lock])
+    lock.release(a)
+    lock.release(b)
+    assert (a.held, b.held, lock.is_locked) == ([], [], False)
+
+
 @pytest.mark.trio
 async def test_vector_6_a_waiting_writer_goes_before_a_serial_request() -> None:
     async with script() as s:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from minixfs.cli.find import printf
-from minixfs.cli.find.search import File, Predicate, Search
+from minixfs.cli.find.search import File, Finished, Predicate, Search
 from minixfs.cli.kinds import is_device
 
 NS = 10**9
@@ -82,8 +82,7 @@ def _prune(search: Search) -> Predicate:
 
 def _quit(search: Search) -> Predicate:
     def act(file: File) -> bool:
-        search.finished = True
-        return True
+        raise Finished
 
     return act
 

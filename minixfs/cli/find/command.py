@@ -7,7 +7,7 @@ import os
 import click
 
 from minixfs.cli.find.expression import parse
-from minixfs.cli.find.search import File, Predicate, Search
+from minixfs.cli.find.search import File, Finished, Predicate, Search
 from minixfs.cli.images import Target
 from minixfs.cli.job import Verb, job
 from minixfs.cli.quoting import quoted
@@ -46,8 +46,9 @@ def find(words: tuple[str, ...]) -> int:
         several = len({target.image for target in targets}) > 1
         for image, target in work.opened(targets):
             start = os.fsencode(target.image) + b":" + target.shown if several else target.shown
-            _search(search, image, target, start, predicate)
-            if search.finished:
+            try:
+                _search(search, image, target, start, predicate)
+            except Finished:
                 break
         return work.status
 
@@ -70,5 +71,3 @@ def _search(search: Search, image: Image, target: Target, start: bytes, predicat
                 raise
             except OSError as error:
                 search.complain(file, "", error)
-        if search.finished:
-            return

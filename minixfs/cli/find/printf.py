@@ -63,7 +63,7 @@ def _directive(text: str, at: int) -> tuple[bytes | Callable[[File], bytes], int
         field = _time(_TIMES[kind], text[end])
         end += 1
     elif kind in _FIELDS:
-        field = _FIELDS[kind]
+        field = _FIELDS["#m" if kind == "m" and "#" in match["flags"] else kind]
     else:
         return os.fsencode(match[0]), end
     flags, width = match["flags"], int(match["width"] or 0)
@@ -134,6 +134,10 @@ def _target_type(file: File) -> bytes:
         return b"L" if getattr(error, "errno", 0) == 40 else b"?"
 
 
+def _octal(file: File, prefix: str) -> bytes:
+    return f"{prefix}{stat.S_IMODE(file.found.mode):o}".encode()
+
+
 def _sparseness(file: File) -> bytes:
     if not file.found.size:
         return b"1" if not file.found.blocks else b"0"
@@ -149,7 +153,8 @@ _FIELDS: dict[str, Callable[[File], bytes | int]] = {
     "s": lambda file: file.found.size,
     "b": lambda file: file.found.blocks,
     "k": lambda file: -(-file.found.blocks // 2),
-    "m": lambda file: f"{stat.S_IMODE(file.found.mode):o}".encode(),
+    "m": lambda file: _octal(file, ""),
+    "#m": lambda file: _octal(file, "0"),
     "M": lambda file: stat.filemode(file.found.mode).encode(),
     "n": lambda file: file.found.nlink,
     "i": lambda file: file.found.ino,

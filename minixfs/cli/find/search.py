@@ -19,6 +19,10 @@ from minixfs.image.image import Image
 DAY = 86400
 
 
+class Finished(Exception):
+    """The expression says that the search is over, at once."""
+
+
 @dataclass(slots=True)
 class File:
     """A file: `image` holds it, `start` is the argument it was found under, `shown` what it is called."""
@@ -67,7 +71,6 @@ class Search:
     depth_first: bool = False
     acts: bool = False
     deletes: bool = False
-    finished: bool = False
     syntax: str = "findutils-default"
 
     @property

@@ -110,10 +110,9 @@ class Session(Images, Shared):
     # ---- running commands ------------------------------------------------------------------------------------------
 
     def run(self, line: str, *, keep_going: bool = False) -> int:
-        """The exit code of the last command in `line`, or of the first that failed unless `keep_going`.
-
-        Raises Leave.
-        """
+        """The exit code of the first command in `line` that failed, which is the last one that runs, or with
+        `keep_going` of the last that failed; else 0. Raises Leave."""
+        failed = 0
         try:
             found = commands(line)
         except UsageError as error:
@@ -121,9 +120,10 @@ class Session(Images, Shared):
             return self.status
         for words in found:
             self.status = self._one(words)
-            if self.status and not keep_going:
+            failed = self.status or failed
+            if failed and not keep_going:
                 break
-        return self.status
+        return failed
 
     def _one(self, words: list[Word]) -> int:
         name = words[0].text

@@ -6,7 +6,7 @@ import os
 import stat
 
 from minixfs.daemon.call import Call
-from minixfs.daemon.calls.protect import R_BIT, W_BIT, X_BIT, new_owner, require
+from minixfs.daemon.calls.protect import R_BIT, W_BIT, X_BIT, masked, new_owner, require
 from minixfs.daemon.calls.readwrite import resized
 from minixfs.daemon.objects import Filp, Vnode, dup
 from minixfs.daemon.path import Held, Place
@@ -72,14 +72,15 @@ async def mknod(call: Call, place: Place, mode: int, rdev: int) -> None:
         raise NotPermitted
     async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
         _require_directory(call, held.vnode)
-        mode, uid, gid = new_owner(call, held.vnode, mode)
+        mode, uid, gid = new_owner(call, held.vnode, await masked(call, held.vnode, mode))
         await held.vnode.fs.mknod(held.vnode.ino, held.name, mode, uid, gid, rdev)
 
 
 async def mkdir(call: Call, place: Place, mode: int) -> None:
     async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
         _require_directory(call, held.vnode)
-        mode, uid, gid = new_owner(call, held.vnode, stat.S_IFDIR | mode & 0o7777)
+        mode = await masked(call, held.vnode, stat.S_IFDIR | mode & 0o7777)
+        mode, uid, gid = new_owner(call, held.vnode, mode)
         await held.vnode.fs.mkdir(held.vnode.ino, held.name, mode, uid, gid)
 
 
@@ -92,7 +93,8 @@ async def _create_in(call: Call, held: Held, mode: int) -> Vnode:
     """CREATE runs with the mount locked exclusively (specification: vfs 3.5)."""
     directory, vmnt = held.vnode, held.vmnt
     _require_directory(call, directory)
-    mode, uid, gid = new_owner(call, directory, stat.S_IFREG | mode & 0o7777)
+    mode = await masked(call, directory, stat.S_IFREG | mode & 0o7777)
+    mode, uid, gid = new_owner(call, directory, mode)
     call.vfs.vnodes.require_room()
     await vmnt.lock.upgrade(call)
     try:

@@ -38,10 +38,16 @@ def require_writable(vmnt: Vmnt) -> None:
 
 def new_owner(call: Call, directory: Vnode, mode: int) -> tuple[int, int, int]:
     """Mode, uid and gid of an object made in `directory`; a set-gid directory passes its group on."""
-    mode &= ~call.umask
     if directory.mode & stat.S_ISGID:
         return (mode | stat.S_ISGID if stat.S_ISDIR(mode) else mode), call.owner.uid, directory.gid
     return mode, call.owner.uid, call.owner.gid
+
+
+async def masked(call: Call, directory: Vnode, mode: int) -> int:
+    """`mode` less the caller's umask, which does not count where the directory has an access list for new objects."""
+    if call.umask and directory.fs.has_xattrs and await directory.fs.inherits_acl(directory.ino):
+        return mode
+    return mode & ~call.umask
 
 
 async def chmod(call: Call, place: Place, mode: int) -> None:

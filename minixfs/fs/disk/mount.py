@@ -164,12 +164,21 @@ class DiskMount(DiskServer):
 
     # ---- what the shared server needs ------------------------------------------------------------------------------
 
+    @property
+    def ready_to_change(self) -> bool:
+        return self._marked_in_use and not self._crowded
+
     async def before_change(self) -> None:
         if not self._marked_in_use:
             await self._mark_in_use()
-        cache = self.volume.cache
-        if len(cache.dirty) * 2 > cache.capacity:
+        if self._crowded:
             await self.commit()
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether so much of the cache is dirty that it must be written before more is."""
+        cache = self.volume.cache
+        return len(cache.dirty) * 2 > cache.capacity
 
     async def after_synchronous_change(self) -> None:
         await self.commit()
@@ -189,6 +198,9 @@ class DiskMount(DiskServer):
         """End a use. A nameless inode without users is freed at once if nobody else is inside, else by `commit`."""
         if self.inodes.put(inode) and self.gate.exclusive and not self.read_only:
             await self._free(inode)
+
+    async def adorn(self, inode: Inode, parent: Inode) -> None:
+        """Nothing is inherited unless the format knows better."""
 
     async def find(self, directory: Inode, name: bytes) -> int:
         return await self._directories.find(directory, name)
@@ -244,7 +256,7 @@ class DiskMount(DiskServer):
     async def _free(self, inode: Inode) -> None:
         """Give back everything of an inode that has neither names nor users; a device error leaves it for later."""
         try:
-            if inode.has_zones:
+            if inode.has_zones and any(inode.zones):
                 await self._zones.unmap(inode, 0, self._zones.readable_zones)
             await self._release(inode)
         except DeviceError as error:

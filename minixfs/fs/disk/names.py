@@ -45,6 +45,9 @@ class Keeper(Protocol):
     async def put(self, inode: Inode) -> None:
         """End a use; the last one of a nameless inode frees it."""
 
+    async def adorn(self, inode: Inode, parent: Inode) -> None:
+        """Give a new inode what it inherits from its directory besides its owner. Raises NoSpace."""
+
     async def commit(self) -> None:
         """Write all changes so far."""
 
@@ -81,6 +84,7 @@ class Names:
         self._volume.check_ids(uid, gid)
         inode = await self._inodes.new(stat.S_IFDIR | mode & 0o7777, uid, gid, parent)
         try:
+            await self._keeper.adorn(inode, parent)
             first_block = await self._directories.start(inode, parent)
             inode.nlinks = 2
             with await self._directories.enter(parent, name, inode) as entry:
@@ -219,6 +223,7 @@ class Names:
         self._volume.check_ids(uid, gid)
         inode = await self._inodes.new(mode, uid, gid, parent)
         try:
+            await self._keeper.adorn(inode, parent)
             if 0 < len(content) <= self._volume.shape.fast_symlink_max:
                 inode.fast_text = content
             elif content:

@@ -75,6 +75,7 @@ class DiskFileServer(DiskMount):
     async def chmod(self, ino: int, mode: int) -> int:
         inode = self.inodes.open(ino)
         inode.mode = inode.mode & ~0o7777 | mode & 0o7777
+        await self._mode_changed(inode)
         self._touch(inode)
         return inode.mode
 
@@ -98,6 +99,10 @@ class DiskFileServer(DiskMount):
         self.inodes.mark_dirty(inode)
 
     # ---- names -----------------------------------------------------------------------------------------------------
+
+    @reader
+    async def lookup_stat(self, directory: int, name: bytes) -> tuple[Node, Stat]:
+        return await self._node_and_stat(await self.find(self.linked(directory), name))
 
     @reader
     async def readlink(self, ino: int) -> bytes:
@@ -254,6 +259,11 @@ class DiskFileServer(DiskMount):
         end = min(position + size, self._device_end())
         for block in range(position // block_size, -(-end // block_size)):
             self.volume.cache.put(await self.volume.cache.get(block))
+
+    # ---- what a format does ----------------------------------------------------------------------------------------
+
+    async def _mode_changed(self, inode: Inode) -> None:
+        """After a chmod: bring what else says who may do what in step."""
 
     # ---- pieces of requests ----------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from minixfs.fs.libminixfs.buffer import Buf
 from minixfs.fs.libminixfs.write_order import Order
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Extent:
     """`count` zones of a file from its zone `index` on; they are at `zone` on the disk, or a hole if that is 0."""
 
@@ -285,6 +285,8 @@ class ZoneMap:
         return buf
 
     def _unpack(self, buf: Buf, start: int, count: int) -> tuple[int, ...]:
+        if count == 1:
+            return self._pointer.unpack_from(buf.data, start * self._pointer.size)
         return struct.unpack_from(f"{self._order}{count}{self._code}", buf.data, start * self._pointer.size)
 
     def _store_pointers(self, buf: Buf, pointers: list[int], level: int) -> None:

@@ -7,17 +7,22 @@ that changes nothing writes nothing. Copies of the superblock are left alone.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 
-from minixfs.errors import Corrupt, Unsupported
+from minixfs.errors import AccessDenied, Corrupt, Exists, PosixError, Unsupported
+from minixfs.fs.disk.inode import Inode
 from minixfs.fs.disk.server import DiskFileServer
-from minixfs.fs.ext2 import layout
+from minixfs.fs.ext2 import acl, layout, xattr
+from minixfs.fs.ext2.attributes import AttributeStore
 from minixfs.fs.ext2.directory import Ext2Directories
 from minixfs.fs.ext2.group import Groups
-from minixfs.fs.ext2.inode import Ext2Codec
+from minixfs.fs.ext2.inode import Ext2Codec, Ext2Inode
 from minixfs.fs.ext2.superblock import Superblock
 from minixfs.fs.ext2.volume import Ext2Volume
 from minixfs.fs.protocol import Mounted
+from minixfs.fs.server import modifier, reader
 from minixfs.hw.blockdev.device import BlockDevice
 
 log = logging.getLogger(__name__)
@@ -70,7 +75,7 @@ class Ext2Server(DiskFileServer):
             self._errors = _POLICIES.get(superblock.errors, "continue")
         self._superblock = superblock
         self._groups = groups
-        self._has_large_files = bool(superblock.ro_compat & layout.RO_COMPAT_LARGE_FILE)
+        self._stored_features = self._features()
         root = await self._start(
             volume,
             Ext2Codec(superblock, groups),
@@ -80,6 +85,8 @@ class Ext2Server(DiskFileServer):
             was_clean=True,
         )
         try:
+            self._attributes = AttributeStore(volume, self.inodes)
+            self.has_xattrs = superblock.revision > 0
             if superblock.compat & layout.COMPAT_HAS_JOURNAL:
                 await self._require_empty_journal()
         except BaseException:
@@ -111,6 +118,87 @@ class Ext2Server(DiskFileServer):
         if start:
             raise Unsupported("the journal of the volume is not empty", "run e2fsck -p on the image")
 
+    # ---- extended attributes ---------------------------------------------------------------------------------------
+
+    @reader
+    async def getxattr(self, ino: int, name: bytes) -> bytes:
+        found = await self._attributes.read(self._file(ino))
+        if name not in found:
+            raise PosixError(errno.ENODATA)
+        return found[name]
+
+    @reader
+    async def listxattr(self, ino: int) -> list[bytes]:
+        return sorted(await self._attributes.read(self._file(ino)))
+
+    @modifier
+    async def setxattr(self, ino: int, name: bytes, value: bytes, flags: int = 0) -> int:
+        inode = self._file(ino)
+        if not self.has_xattrs or not xattr.supported(name):
+            raise PosixError(errno.EOPNOTSUPP)
+        known = name in await self._attributes.read(inode)
+        if known and flags & os.XATTR_CREATE:
+            raise Exists
+        if not known and flags & os.XATTR_REPLACE:
+            raise PosixError(errno.ENODATA)
+        stored: bytes | None = value
+        mode = inode.mode
+        if name in (acl.ACCESS, acl.DEFAULT):
+            entries = acl.parse(value)
+            if name == acl.DEFAULT and not inode.is_directory:
+                raise AccessDenied
+            if name == acl.ACCESS and entries:
+                mode = acl.mode_of(entries, mode)
+            if not entries or (name == acl.ACCESS and acl.is_plain(entries)):
+                stored = None
+        await self._attributes.change(inode, name, stored)
+        inode.mode = mode
+        inode.ctime = self.volume.now()
+        self._superblock.compat |= layout.COMPAT_EXT_ATTR
+        return inode.mode
+
+    @modifier
+    async def removexattr(self, ino: int, name: bytes) -> None:
+        inode = self._file(ino)
+        if name not in await self._attributes.read(inode):
+            raise PosixError(errno.ENODATA)
+        await self._attributes.change(inode, name, None)
+        inode.ctime = self.volume.now()
+
+    @reader
+    async def inherits_acl(self, directory: int) -> bool:
+        return acl.DEFAULT in await self._attributes.read(self._file(directory))
+
+    async def adorn(self, inode: Inode, parent: Inode) -> None:
+        assert isinstance(inode, Ext2Inode)
+        assert isinstance(parent, Ext2Inode)
+        default = (await self._attributes.read(parent)).get(acl.DEFAULT)
+        if default is None or inode.is_symlink:
+            return
+        entries, mode = acl.inherit(acl.parse(default), inode.mode)
+        if not acl.is_plain(entries):
+            await self._attributes.change(inode, acl.ACCESS, acl.build(entries))
+        if inode.is_directory:
+            await self._attributes.change(inode, acl.DEFAULT, default)
+        inode.mode = mode
+
+    async def _mode_changed(self, inode: Inode) -> None:
+        assert isinstance(inode, Ext2Inode)
+        value = (await self._attributes.read(inode)).get(acl.ACCESS)
+        if value is not None:
+            entries = acl.with_mode(acl.parse(value), inode.mode)
+            await self._attributes.change(inode, acl.ACCESS, acl.build(entries))
+
+    async def _release(self, inode: Inode) -> None:
+        assert isinstance(inode, Ext2Inode)
+        await self._attributes.release(inode)
+
+    def _file(self, number: int) -> Ext2Inode:
+        """An inode that VFS holds a reference to."""
+        inode = self.inodes.open(number)
+        assert isinstance(inode, Ext2Inode)
+        return inode
+
     # ---- the superblock --------------------------------------------------------------------------------------------
 
     async def _mark(self, clean: bool) -> None:
@@ -129,7 +217,7 @@ class Ext2Server(DiskFileServer):
 
     async def _store_totals(self) -> None:
         await self._groups.store(self.volume.cache)
-        if self._untold or bool(self._superblock.ro_compat & layout.RO_COMPAT_LARGE_FILE) != self._has_large_files:
+        if self._untold or self._features() != self._stored_features:
             await self._write_superblock()
 
     async def _write_superblock(self) -> None:
@@ -138,12 +226,16 @@ class Ext2Server(DiskFileServer):
         built = superblock.build()
         await self.device.write(layout.SUPERBLOCK_OFFSET, [built])
         self._untold = False
-        self._has_large_files = bool(superblock.ro_compat & layout.RO_COMPAT_LARGE_FILE)
+        self._stored_features = self._features()
         block, offset = divmod(layout.SUPERBLOCK_OFFSET, superblock.block_size)
         buf = self.volume.cache.get_cached(block)
         if buf is not None:  # block 0 of larger blocks also has the boot record: a copy in the cache stays right
             with buf:
                 buf.data[offset : offset + len(built)] = built
+
+    def _features(self) -> tuple[int, int]:
+        """The words that writing can change: the first file of 2 GiB, the first extended attribute."""
+        return self._superblock.compat, self._superblock.ro_compat
 
     def found_corruption(self, error: Corrupt) -> None:
         superblock = self._superblock

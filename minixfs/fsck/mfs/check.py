@@ -39,13 +39,15 @@ async def check(
     *,
     padding: bool | None = None,
     memory_limit: int = MEMORY_LIMIT,
-    tick: Tick = lambda stage: None,
+    tick: Tick = lambda progress: None,
+    undo: str | None = None,
 ) -> Report:
     """Check the volume on `device` and repair what `policy` allows.
 
     `padding` makes the unused bits of the bitmaps all ones or zeroes; None tolerates both. `tick` is called
-    with the name of the stage while reading, and may raise to give up: nothing has been written then. With
-    a writing policy a volume without remaining faults is marked clean.
+    with the progress while reading, and may raise to give up: nothing has been written then. With a writing policy
+    a volume without remaining faults is marked clean. `undo` names a new file for what is overwritten, which is made
+    only if anything is; then `Report.undo` names it too.
 
     Raises BadSuperblock when there is no volume or its geometry is impossible, Unsupported for unknown
     features and for volumes that need more than `memory_limit` bytes, DeviceError, ReadOnly.
@@ -78,7 +80,7 @@ async def check(
     report.is_clean = report.was_clean
     if policy.write:
         await table.flush()
-        await _store(volume, report)
+        await _store(volume, report, undo)
     return report
 
 
@@ -93,14 +95,15 @@ async def _round(context: Context, padding: bool | None) -> None:
     await check_maps(context, padding)
 
 
-async def _store(volume: Volume, report: Report) -> None:
+async def _store(volume: Volume, report: Report, undo: str | None) -> None:
     """Write the repairs, and the superblock if it changes."""
     superblock = volume.superblock
     sound = not report.left
     if sound:
         superblock.state &= ~layout.STATE_ERROR
     if volume.changed or report.fixed or sound != report.was_clean:
-        await volume.apply(clean=sound)
+        await volume.apply(sound, undo)
+        report.undo = undo
     report.is_clean = sound
 
 

@@ -20,8 +20,9 @@ from minixfs.fsck.mfs.names import Entries, NameKind, directory_zones, name_rows
 
 async def check_directories(context: Context) -> Entries:
     """Repair every directory in itself; return the entries of all of them."""
-    context.volume.stage = "directories"
     rows = context.table.rows_of_type(stat.S_IFDIR)
+    blocks = int(context.end[rows].sum()) << context.superblock.zone_shift
+    context.volume.begin(3, "directories", blocks)
     entries = await scan(context, rows)
     flagged = await _flagged(context, rows, entries)
     if len(flagged):

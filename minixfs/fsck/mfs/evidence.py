@@ -28,14 +28,16 @@ class Evidence:
     high: NDArray[np.int64]
     sound: NDArray[np.bool_]
 
-    def misfits(self, inodes: int, first_zone: int, zones: int) -> int:
+    def misfits(self, inodes: int, first_zone: int, zones: int, room: int) -> int:
         """How many inodes contradict these numbers: outside the table, with zones outside, or rubbish inside.
 
-        Outside the table only what has zones is taken for an inode: text can look like one without.
+        Text can look like an inode without zones. So such a one counts as outside only up to number `room`, where the
+        inode table is known to go on.
         """
         inside = self.numbers <= inodes
         stray = (self.high > 0) & ((self.low < first_zone) | (self.high >= zones))
-        return int(np.count_nonzero(np.where(inside, stray | ~self.sound, self.sound & (self.high > 0))))
+        left_out = self.sound & ((self.high > 0) | (self.numbers <= room))
+        return int(np.count_nonzero(np.where(inside, stray | ~self.sound, left_out)))
 
     def reaching(self, start: int, end: int) -> int:
         """How many inodes have their highest zone in that range."""

@@ -48,6 +48,7 @@ class InodeTable:
         """Read the whole table. Raises Unsupported when there are more inodes in use than memory allows."""
         volume, superblock = self._volume, self._volume.superblock
         per_block, record = superblock.inodes_per_block, superblock.inode_record
+        volume.begin(1, "inodes", superblock.inode_table_end - superblock.inode_table_block)
         parts: list[NDArray[Any]] = []
         numbers: list[NDArray[np.int64]] = []
         for block in range(superblock.inode_table_block, superblock.inode_table_end, volume.batch_blocks):

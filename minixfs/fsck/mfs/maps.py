@@ -15,8 +15,8 @@ _RUNS_SHOWN = 8
 
 async def check_maps(context: Context, padding: bool | None) -> None:
     """Make both bitmaps say what `context` says. `padding` True or False: also make all padding bits so."""
-    context.volume.stage = "bitmaps"
     superblock, table = context.superblock, context.table
+    context.volume.begin(5, "bitmaps", superblock.imap_blocks + superblock.zmap_blocks)
     inodes = np.zeros(superblock.inode_bits, np.bool_)
     inodes[0] = True
     inodes[table.numbers[table.mode != 0]] = True

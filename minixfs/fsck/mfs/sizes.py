@@ -19,7 +19,6 @@ from minixfs.fsck.mfs.names import name_rows
 
 async def check_sizes(context: Context) -> None:
     """Repair the sizes of regular files and symbolic links. `context.end` must be up to date."""
-    context.volume.stage = "sizes"
     await _check_limit(context)
     await _check_files(context)
     await _check_symlinks(context)

@@ -213,7 +213,9 @@ async def _weigh(
     for guess in guesses:
         with suppress(BadSuperblock, Unsupported):
             guess.validate(device.size, read_only=False)
-            misfits = evidence.misfits(guess.inodes, guess.first_data_zone, guess.zones)
+            room = ((root.zone << root.zone_shift) - root.table) * guess.inodes_per_block
+            room = room if guess.first_data_zone == root.zone else 0
+            misfits = evidence.misfits(guess.inodes, guess.first_data_zone, guess.zones, room)
             if guess.zones < most:
                 misfits += await _goes_on(device, guess)
             changes, proofs = len(_changes(claim, guess)), root.proofs

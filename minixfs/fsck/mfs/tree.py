@@ -26,7 +26,7 @@ async def check_tree(context: Context, entries: Entries) -> None:
     """Repair what connects inodes. `entries` are those of all directories, already sound in themselves."""
     if context.table.row(ROOT_INODE) < 0:  # its repair was declined
         return
-    context.volume.stage = "tree"
+    context.volume.begin(4, "tree")
     await _Tree(context, entries).check()
 
 

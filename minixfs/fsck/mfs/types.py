@@ -13,7 +13,6 @@ from minixfs.fsck.mfs.names import name_rows
 
 async def check_types(context: Context) -> None:
     """Repair modes and the zone fields of inodes without contents."""
-    context.volume.stage = "inodes"
     await _check_root(context)
     table = context.table
     unknown = np.flatnonzero(~np.isin(table.type, list(FILE_TYPES)) & (table.mode != 0))

@@ -1,207 +1,28 @@
-"""The volume under check: bulk reads through the device, and repairs that stay in memory until `apply`.
-
-Rules: block numbers given to this class are already checked to lie on the volume. `read_blocks` sees all
-repairs made so far. `edit` returns the bytes of one block for changing in place. `copy_block` gives one
-block the contents that another has on the device; data is not held in memory for that. `apply` writes
-everything, in an order in which an interrupted run leaves a volume that can be checked again: the unclean
-mark; copies and blocks that nothing on the device uses yet; everything else; after a flush the superblock.
-
-Memory is accounted for in a `Budget`; a volume that needs more than it allows is refused, not swapped to
-death.
-"""
+"""The MFS volume under check: see `minixfs.fsck.blocks` for the rules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from minixfs.errors import DeviceError, Unsupported
-from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.superblock import Superblock
+from minixfs.fsck.blocks import BATCH, Blocks, Budget, Tick
 from minixfs.hw.blockdev.device import BlockDevice
 
-BATCH = 1 << 20
-"""Bytes read at a time."""
-_SCATTERED = 8
-"""Blocks are read one by one when less than so many lie side by side on average."""
-Tick = Callable[[str], None]
+__all__ = ["BATCH", "Budget", "Tick", "Volume"]
 
 
-class Budget:
-    """How many bytes of memory the check may still use."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._left = limit
-
-    def spend(self, size: int) -> None:
-        """Note memory that is kept to the end. Raises Unsupported when the limit is reached."""
-        self.need(size)
-        self._left -= size
-
-    def need(self, size: int) -> None:
-        """Note memory that is given back soon. Raises Unsupported as `spend` does."""
-        if size > self._left:
-            raise Unsupported(
-                f"checking this volume needs more than {self._limit >> 20} MiB of memory", "raise the limit"
-            )
-
-
-def _never_stop(stage: str) -> None:
-    """The tick while writing."""
-
-
-class Volume:
-    """One volume being checked. `tick` is called with `stage` before each batch; it may raise to stop."""
+class Volume(Blocks):
+    """One volume, with its `superblock`."""
 
     def __init__(self, device: BlockDevice, superblock: Superblock, budget: Budget, tick: Tick) -> None:
-        self.device = device
+        pointer = np.dtype(f"{superblock.order}u{superblock.variant.pointer_size}")
+        super().__init__(device, superblock.block_size, pointer, budget, tick)
         self.superblock = superblock
-        self.budget = budget
-        self.tick = tick
-        self.block_size = superblock.block_size
-        self.stage = "reading"
-        self._changed: dict[int, bytearray] = {}
-        self._copies: dict[int, int] = {}
-        self._new: set[int] = set()
-        self._pointer = np.dtype(f"{superblock.order}u{superblock.variant.pointer_size}")
 
-    @property
-    def batch_blocks(self) -> int:
-        """Blocks in a batch of reads."""
-        return max(1, BATCH // self.block_size)
-
-    @property
-    def changed(self) -> bool:
-        return bool(self._changed or self._copies)
-
-    # ---- reading ---------------------------------------------------------------------------------------------------
-
-    async def read_blocks(self, blocks: NDArray[Any]) -> NDArray[np.uint8]:
-        """The contents of `blocks`, in their order, as rows. Callers keep to `batch_blocks` at a time."""
-        self.tick(self.stage)
-        wanted = blocks.astype(np.int64)
-        mine: list[tuple[int, bytearray]] = []
-        if self.changed:
-            for position, block in enumerate(wanted.tolist()):
-                if block in self._changed:
-                    mine.append((position, self._changed[block]))
-                elif block in self._copies:
-                    wanted[position] = self._copies[block]
-        rows = await self._read_ascending(wanted) if (np.diff(wanted) > 0).all() else await self._read_any(wanted)
-        if mine and not rows.flags.writeable:
-            rows = rows.copy()
-        for position, data in mine:
-            rows[position] = np.frombuffer(data, np.uint8)
-        return rows
-
-    async def _read_any(self, blocks: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Blocks in any order, and any number of times."""
-        distinct, place = np.unique(blocks, return_inverse=True)
-        return (await self._read_ascending(distinct))[place]
-
-    async def _read_ascending(self, blocks: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Distinct blocks in ascending order; the result may be read-only."""
-        size, edges = self.block_size, np.flatnonzero(np.diff(blocks) != 1) + 1
-        if len(edges) * _SCATTERED > len(blocks):
-            pieces = await self.device.gather((blocks * size).tolist(), size)
-            return np.frombuffer(pieces, np.uint8).reshape(-1, size)
-        rows = np.empty((len(blocks), size), np.uint8)
-        for start, end in zip([0, *edges.tolist()], [*edges.tolist(), len(blocks)], strict=True):
-            if start < end:
-                await self._read(int(blocks[start]), rows[start:end])
-        return rows
-
-    async def read_run(self, start: int, count: int) -> NDArray[np.uint8]:
-        """`count` consecutive blocks as one row of bytes."""
-        return (await self.read_blocks(np.arange(start, start + count))).reshape(-1)
-
-    async def read_pointers(self, blocks: NDArray[Any]) -> NDArray[Any]:
-        """Indirect blocks as rows of zone numbers, in the volume's own integers."""
-        return (await self.read_blocks(blocks)).view(self._pointer)
-
-    async def _read(self, start: int, rows: NDArray[np.uint8]) -> None:
-        offset = start * self.block_size
-        if await self.device.read(offset, [rows.reshape(-1).data]) != rows.size:
-            raise DeviceError(message=f"{self.device.name}: read past the end at byte {offset}")
-
-    # ---- changing --------------------------------------------------------------------------------------------------
-
-    async def edit(self, block: int) -> bytearray:
-        """The contents of `block`, to be changed in place."""
-        if block not in self._changed:
-            self.budget.spend(self.block_size)
-            data = await self.read_blocks(np.array([block]))
-            self._changed[block] = bytearray(data.tobytes())
-            self._copies.pop(block, None)
-        return self._changed[block]
-
-    async def edit_pointers(self, block: int) -> NDArray[Any]:
-        """An indirect block as zone numbers, to be changed in place."""
-        return np.frombuffer(await self.edit(block), self._pointer)
-
-    def zero_block(self, block: int) -> None:
-        """Make a block that nothing uses yet all zeroes."""
-        self.budget.spend(self.block_size)
-        self._changed[block] = bytearray(self.block_size)
-        self._copies.pop(block, None)
-        self._new.add(block)
-
-    def copy_block(self, source: int, target: int) -> None:
-        """Make `target`, which nothing uses yet, a copy of `source`."""
-        self._new.add(target)
-        if source in self._changed:
-            self.budget.spend(self.block_size)
-            self._changed[target] = bytearray(self._changed[source])
-        else:
-            self.budget.spend(100)
-            self._copies[target] = self._copies.get(source, source)
-
-    # ---- writing ---------------------------------------------------------------------------------------------------
-
-    async def apply(self, clean: bool) -> None:
-        """Store all repairs and the superblock, marked `clean` or not; return when they are durable.
-
-        Raises DeviceError; the volume can then be checked again.
-        """
-        superblock = self.superblock
-        self.tick("writing")
-        self.tick = _never_stop
-        if self.changed:
-            on_disk = Superblock.parse(superblock.raw)
-            on_disk.mark(clean=False)
-            await self._write_superblock(on_disk)
-            await self.device.flush()
-            targets = sorted(self._copies)
-            for start in range(0, len(targets), self.batch_blocks):
-                part = np.array(targets[start : start + self.batch_blocks])
-                for block, row in zip(part.tolist(), await self.read_blocks(part), strict=True):
-                    await self._write(block, row.tobytes())
-            for block in sorted(self._new & self._changed.keys()):
-                await self._write(block, self._changed[block])
-            await self.device.flush()
-            for block in sorted(self._changed.keys() - self._new):
-                await self._write(block, self._changed[block])
-            await self.device.flush()
-        superblock.mark(clean)
-        await self._write_superblock(superblock)
-        await self.device.flush()
-
-    async def _write_superblock(self, superblock: Superblock) -> None:
-        """Replace the 1024 bytes, within whole sectors."""
-        sector = max(self.device.sector_size, 1)
-        start = layout.SUPERBLOCK_OFFSET // sector * sector
-        end = -(-(layout.SUPERBLOCK_OFFSET + layout.SUPERBLOCK_SIZE) // sector) * sector
-        data = bytearray(end - start)
-        await self.device.read(start, [data])
-        position = layout.SUPERBLOCK_OFFSET - start
-        data[position : position + layout.SUPERBLOCK_SIZE] = superblock.build()
-        if await self.device.write(start, [data]) != len(data):
-            raise DeviceError(message=f"{self.device.name}: the superblock was not stored")
-
-    async def _write(self, block: int, data: bytes | bytearray) -> None:
-        if await self.device.write(block * self.block_size, [data]) != self.block_size:
-            raise DeviceError(message=f"{self.device.name}: block {block} was not stored")
+    async def apply(self, clean: bool, undo: str | None) -> None:
+        """Store all repairs and the superblock, marked `clean` or not. `undo` and errors: see `Blocks.store`."""
+        unclean = Superblock.parse(self.superblock.raw)
+        unclean.mark(clean=False)
+        self.superblock.mark(clean)
+        metadata = self.superblock.inode_table_end * self.block_size
+        await self.store(unclean.build(), self.superblock.build(), undo, metadata)

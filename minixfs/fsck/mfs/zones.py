@@ -56,8 +56,8 @@ async def survey(context: Context, rows: NDArray[np.int64]) -> Survey:
 
 async def check_zones(context: Context) -> None:
     """Make every zone belong to one file at most; leave `context.in_use` and `context.end` up to date."""
-    context.volume.stage = "zones"
     rows = context.table.rows_of_type(*MAPPED_TYPES)
+    context.volume.begin(2, "zones", int(np.count_nonzero(context.table.zones[rows, DIRECT_ZONES:])))
     found = await survey(context, rows)
     context.recount(found.in_use)
     context.end = found.end

@@ -192,17 +192,18 @@ def _move(
     flags: int,
 ) -> int:
     """Move `buffers`, `length` bytes in all, by preadv or pwritev; return less only where the file ends."""
-    views: list[Data] = [buffer for buffer in buffers if len(buffer)]
-    done = 0
+    views, done = buffers, 0
+    if len(views) > IOV_MAX:
+        views = [view for view in views if len(view)]  # a row of empty ones would look like the end of the file
     while True:
-        moved = call(fd, views[:IOV_MAX], offset + done, flags)
+        moved = call(fd, views if len(views) <= IOV_MAX else views[:IOV_MAX], offset + done, flags)
         done += moved
         if done == length or moved == 0:
             return done
         views = _after(views, moved)
 
 
-def _after(views: list[Data], moved: int) -> list[Data]:
+def _after(views: Sequence[Data], moved: int) -> Sequence[Data]:
     """`views` without their first `moved` bytes."""
     for index, view in enumerate(views):
         if moved < len(view):

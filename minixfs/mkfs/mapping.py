@@ -1,4 +1,4 @@
-"""The zone pointers of one new file, all at once (specification: file systems, 1.7).
+"""The zone pointers of one new file, all at once (specification: file systems, 1.7 and 3.3).
 
 `Mapping(runs, ...)` takes the zones of a file that hold data, by their place in the file; all others are holes. It
 knows how many indirect blocks that needs, and `place` makes them. Everything here comes in *runs*, (first, count), that
@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
-
-from minixfs.fs.mfs.layout import DIRECT_ZONES
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 
 Run = tuple[int, int]
+Numbers = Callable[[int, int], Iterable[int]]
 _CODES = {2: "H", 4: "I"}
 
 
-def indirect_blocks(zones: int, per_block: int, levels: int) -> int:
+def indirect_blocks(zones: int, per_block: int, levels: int, direct: int) -> int:
     """How many indirect blocks a file of so many zones needs when it has no holes."""
-    blocks, rest = 0, zones - DIRECT_ZONES
+    blocks, rest = 0, zones - direct
     for level in range(1, levels + 1):
         inside = min(rest, per_block**level)
         if inside <= 0:
@@ -42,18 +43,19 @@ def scaled(runs: Iterable[Run], unit: int) -> list[Run]:
 
 
 class Mapping:
-    """`per_block` pointers are in an indirect block, and an inode has `levels` trees of them.
+    """`per_block` pointers are in an indirect block; an inode has `direct` pointers to zones, and `levels` trees.
 
     `trees[level]` lists, from the leaves to the one root, which of the blocks that a full tree would have are there;
     what is below the leaves are the zones themselves.
     """
 
-    def __init__(self, runs: Iterable[Run], per_block: int, levels: int) -> None:
+    def __init__(self, runs: Iterable[Run], per_block: int, levels: int, direct: int) -> None:
         self.per_block = per_block
+        self._slots = direct
         runs = list(runs)
-        self.direct = _between(runs, 0, DIRECT_ZONES)
+        self.direct = _between(runs, 0, direct)
         self.trees: list[list[list[Run]]] = []
-        start = DIRECT_ZONES
+        start = direct
         for level in range(1, levels + 1):
             present = [_between(runs, start, start + per_block**level)]
             for _ in range(level):
@@ -66,35 +68,38 @@ class Mapping:
         """How many indirect blocks there are."""
         return sum(_total(runs) for present in self.trees for runs in present[1:])
 
-    def place(self, zone: int, pointer_size: int, order: str, zone_size: int) -> tuple[list[int], bytes]:
-        """Let the file have the zones from `zone` on: first the indirect blocks, then the data.
+    def place(self, places: Sequence[Run], pointer_size: int, order: str, zone_size: int) -> tuple[list[int], bytes]:
+        """Let the file have the zones in the runs `places`: first the indirect blocks, then the data.
 
         Returns the pointers for the inode, and the contents of the zones with indirect blocks, of `zone_size` bytes
         each, with pointers of `pointer_size` bytes in byte order `order` as struct names it.
         """
-        data = zone + self.blocks
-        pointers = [0] * (DIRECT_ZONES + len(self.trees))
+        numbers = _numbers(places)
+        index, data = 0, self.blocks
+        pointers = [0] * (self._slots + len(self.trees))
         for first, count in self.direct:
-            pointers[first : first + count] = range(data, data + count)
+            pointers[first : first + count] = numbers(data, count)
             data += count
         filler = bytes(zone_size - self.per_block * pointer_size)
         parts: list[bytes] = []
         for level, present in enumerate(self.trees):
             if not present[0]:
                 continue
-            pointers[DIRECT_ZONES + level] = zone
+            pointers[self._slots + level : self._slots + level + 1] = numbers(index, 1)
             for height in range(level + 1, 0, -1):
-                zone += _total(present[height])
-                below = zone if height > 1 else data
-                for block in self._blocks(present[height], present[height - 1], below, _CODES[pointer_size]):
+                index += _total(present[height])
+                below = index if height > 1 else data
+                for block in self._blocks(present[height], present[height - 1], below, numbers, _CODES[pointer_size]):
                     if order != {"little": "<", "big": ">"}[sys.byteorder]:
                         block.byteswap()
                     parts += (block.tobytes(), filler)
             data += _total(present[0])
         return pointers, b"".join(parts)
 
-    def _blocks(self, present: list[Run], children: list[Run], zone: int, code: str) -> Iterator[array[int]]:
-        """The blocks `present`, with pointers to their `children`, which lie at `zone` and behind it."""
+    def _blocks(
+        self, present: list[Run], children: list[Run], index: int, numbers: Numbers, code: str
+    ) -> Iterator[array[int]]:
+        """The blocks `present`, with pointers to their `children`, which are the zones of the file from `index` on."""
         waiting = iter(children)
         child, left = next(waiting)
         for first, count in present:
@@ -104,11 +109,29 @@ class Mapping:
                 while left and child < end:
                     length = min(left, end - child)
                     at = child - number * self.per_block
-                    block[at : at + length] = array(code, range(zone, zone + length))
-                    zone, child, left = zone + length, child + length, left - length
+                    block[at : at + length] = array(code, numbers(index, length))
+                    index, child, left = index + length, child + length, left - length
                     if not left:
                         child, left = next(waiting, (0, 0))
                 yield block
+
+
+def _numbers(places: Sequence[Run]) -> Numbers:
+    """What gives the numbers of some zones of those in `places`, counted from 0: the index of the first, how many."""
+    if len(places) == 1:
+        base = places[0][0]
+        return lambda index, count: range(base + index, base + index + count)
+    starts = list(accumulate((count for _, count in places), initial=0))
+
+    def numbers(index: int, count: int) -> Iterator[int]:
+        at = bisect_right(starts, index) - 1
+        while count:
+            step = min(count, starts[at + 1] - index)
+            first = places[at][0] + index - starts[at]
+            yield from range(first, first + step)
+            at, index, count = at + 1, index + step, count - step
+
+    return numbers
 
 
 def _between(runs: Iterable[Run], start: int, end: int) -> list[Run]:
