@@ -167,9 +167,6 @@ class Copier:
         """Whether a file may be put where `found` is; what would be in the way is gone then."""
         choices = self._choices
         shown = quoted(self._sink.name_of(path))
-        if found.is_directory:
-            self._work.complain(f"cannot overwrite directory {shown} with non-directory")
-            return False
         if choices.existing == "never":
             return False
         if self._is_same(entry, source, found):
@@ -179,6 +176,9 @@ class Copier:
         if choices.update and self._is_current(entry, found):
             return False
         if choices.existing == "ask" and not self._work.ask(f"overwrite {shown}? "):
+            return False
+        if found.is_directory:
+            self._work.complain(f"cannot overwrite directory {shown} with non-directory")
             return False
         known_elsewhere = choices.keep_links and (found.links > 1 or self._sink.knows(entry))
         shut = choices.force if choices.hard_links else self._is_shut(path, found)

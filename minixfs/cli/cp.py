@@ -102,8 +102,8 @@ def cp(
         verbose=verbose,
     )
     with job(write=True) as work:
-        sources, last, directory = _operands(work.images, arguments, into, exact)
-        _copy_all(work, choices, sources, last, directory, exact)
+        sources, goal = _operands(work.images, arguments, into, exact)
+        _copy_all(work, choices, sources, goal, into is not None, exact)
         return work.status
 
 
@@ -117,42 +117,37 @@ def _attributes(lists: tuple[str, ...]) -> set[str]:
     return found
 
 
-def _operands(
-    images: Images, arguments: tuple[str, ...], into: str | None, exact: bool
-) -> tuple[list[Place], Place | None, Place | None]:
-    """Sources, and either the last operand or the directory of -t. Raises UsageError."""
+def _operands(images: Images, arguments: tuple[str, ...], into: str | None, exact: bool) -> tuple[list[Place], Place]:
+    """Sources, and where they go: the directory of -t or the last operand. Raises UsageError."""
     if into is not None and exact:
         raise usage("cannot combine --target-directory (-t) and --no-target-directory (-T)")
     places = [place_of(argument, images) for argument in arguments]
-    directory = None if into is None else place_of(into, images)
-    last = places.pop() if directory is None else None
+    goal = places.pop() if into is None else place_of(into, images)
     if not places:
         raise usage(f"missing destination file operand after {quoted(arguments[0])}")
     if exact and len(places) > 1:
         raise usage(f"extra operand {quoted(arguments[2])}")
-    if all(isinstance(place, HostPlace) for place in (*places, last or directory)):
+    if all(isinstance(place, HostPlace) for place in (*places, goal)):
         raise usage("none of these files is in an image; name one like IMAGE:/path, or use cp(1)")
-    return places, last, directory
+    return places, goal
 
 
 def _copy_all(
-    work: Job, choices: Choices, sources: list[Place], last: Place | None, directory: Place | None, exact: bool
+    work: Job, choices: Choices, sources: list[Place], goal: Place, must_be_directory: bool, exact: bool
 ) -> None:
     """Raises UsageError; everything else is complained about."""
-    goal = directory or last
-    assert goal is not None
     goal.open(work.images, write=True)
     found, why = None, "No such file or directory"
     try:
         found = goal.find()
     except OSError as error:
         why = error.strerror or str(error)
-        if directory is None and len(sources) == 1 and not _is_link(goal):
+        if not must_be_directory and len(sources) == 1 and not _is_link(goal):
             _give_up(work, choices, sources[0], goal, error)
             return
     is_directory = found is not None and found.is_directory
-    if not is_directory and (directory is not None or len(sources) > 1):
-        label = "target directory" if directory is not None else "target"
+    if not is_directory and (must_be_directory or len(sources) > 1):
+        label = "target directory" if must_be_directory else "target"
         raise usage(f"{label} {quoted(goal.name)}: {why if found is None else 'Not a directory'}")
     place = goal if is_directory and not exact else goal.parent
     with ExitStack() as stack:

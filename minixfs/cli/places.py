@@ -93,7 +93,7 @@ class HostPlace(Place):
     def find(self, *, follow: bool = True) -> Found | None:
         try:
             found = os.stat(self.path, follow_symlinks=follow)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         return Found(found.st_mode, (found.st_dev, found.st_ino), found.st_nlink, found.st_mtime_ns)
 
@@ -143,7 +143,7 @@ class ImagePlace(Place):
     def find(self, *, follow: bool = True) -> Found | None:
         try:
             found = self._opened.stat(self.path, follow_symlinks=follow)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         return Found(found.st_mode, (id(self.image), found.st_ino), found.st_nlink, found.st_mtime_ns)
 

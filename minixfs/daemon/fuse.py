@@ -99,8 +99,8 @@ class FuseFace(pyfuse3.Operations):
         super().__init__()
         self.enable_writeback_cache = view.writeback
         self._vfs = vfs
-        self.enable_acl = self._any_xattrs()
         self._view = view
+        self.enable_acl = self._any_xattrs()
         self._lookups: dict[int, int] = {}
         self._files: dict[int, Filp] = {}
         self._of_root: set[int] = set()  # handles that root opened for writing
@@ -388,9 +388,8 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
-        place = self._with_xattrs(inode)
-        async with self._vfs.call() as call:
-            return await xattr.getxattr(call, place, name)
+        vnode = self._with_xattrs(inode).vnode
+        return await vnode.fs.getxattr(vnode.ino, name)  # asked before every write(2): without a call, as in `_status`
 
     @_request
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
@@ -414,12 +413,12 @@ class FuseFace(pyfuse3.Operations):
     def _with_xattrs(self, inode: int) -> ByNode:
         """A node that can have attributes. If none on this mount can, the kernel is told so, and does not ask again."""
         vnode = self._node(inode)
-        if not vnode.fs.has_xattrs:
+        if not self._view.xattrs or not vnode.fs.has_xattrs:
             raise FUSEError(errno.EOPNOTSUPP if self._any_xattrs() else errno.ENOSYS)
         return ByNode(vnode)
 
     def _any_xattrs(self) -> bool:
-        return any(vmnt.fs.has_xattrs for vmnt in self._vfs.mounts.values())
+        return self._view.xattrs and any(vmnt.fs.has_xattrs for vmnt in self._vfs.mounts.values())
 
     # ---- inside -----------------------------------------------------------------------------------------------
 

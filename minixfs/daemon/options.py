@@ -34,6 +34,7 @@ WORDS = {
     "commit=SECONDS": "changes reach the image at least this often (default 1)",
     "errors=POLICY": "what corruption found on the way does: continue, remount-ro or abort (default: as an ext2"
     " volume says itself, else remount-ro)",
+    "noxattr": "hide extended attributes and access lists of an ext2 volume; each small write is cheaper then",
     "sb=N": "use the copy of the superblock that begins N KiB into an ext2 volume",
     "cache_size=SIZE": "memory for cached blocks (default 64M)",
     "force": "write even if the volume was not cleanly unmounted",
@@ -49,6 +50,7 @@ _SWALLOWED = frozenset((
 ))  # fmt: skip
 """Words that mount(8) and its kind keep for themselves, or that change nothing here."""
 _KERNEL = frozenset(("exec", "noexec", "suid", "nosuid", "dev", "nodev"))
+_FLAGS = frozenset(("allow_other", "fakeroot", "sync", "force", "strict", "truncate_names", "check_locks", "noxattr"))
 _WITH_VALUE = frozenset(
     ("uid", "gid", "umask", "offset", "sizelimit", "commit", "errors", "cache_size", "workers", "sb")
 )
@@ -78,6 +80,7 @@ class MountOptions:
     truncate_names: bool = False
     workers: int = NORMAL_WORKERS
     check_locks: bool = False
+    noxattr: bool = False
     kernel: set[str] = field(default_factory=set)
 
 
@@ -116,7 +119,7 @@ def _take(options: MountOptions, word: str) -> None:
         options.kernel = options.kernel - {name, f"no{name}", name.removeprefix("no")} | {name}
     elif name in _SWALLOWED or name.startswith(("x-", "comment")):
         pass
-    elif name in ("allow_other", "fakeroot", "sync", "force", "strict", "truncate_names", "check_locks") and not equals:
+    elif name in _FLAGS and not equals:
         setattr(options, name, True)
     elif name in _WITH_VALUE and value:
         setattr(options, name, _value(name, value))

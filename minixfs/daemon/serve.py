@@ -111,6 +111,7 @@ def _view(options: MountOptions) -> View:
         options.umask,
         options.fakeroot,
         writeback=not options.sync,
+        xattrs=not options.noxattr,
         cache_names=not options.truncate_names,
     )
 

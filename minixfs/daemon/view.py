@@ -18,8 +18,8 @@ class View:
     """How the mount shows what is on the volume. None shows it as it is.
 
     `uid`, `gid`: every object belongs to them. `umask`: these permission bits are taken away. `fakeroot`: the user of
-    the mount may do everything, and what is made belongs to root. `cache_names`: the kernel may remember names, since
-    each object in a directory has one only.
+    the mount may do everything, and what is made belongs to root. `xattrs`: extended attributes are shown, if there are
+    any. `cache_names`: the kernel may remember names, since each object in a directory has one only.
     """
 
     uid: int | None = None
@@ -27,6 +27,7 @@ class View:
     umask: int | None = None
     fakeroot: bool = False
     writeback: bool = True
+    xattrs: bool = True
     cache_names: bool = True
 
     @property

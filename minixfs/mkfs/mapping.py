@@ -13,6 +13,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
+from minixfs.hw.blockdev.device import Data
+
 Run = tuple[int, int]
 Numbers = Callable[[int, int], Iterable[int]]
 _CODES = {2: "H", 4: "I"}
@@ -40,6 +42,18 @@ def scaled(runs: Iterable[Run], unit: int) -> list[Run]:
         else:
             found.append((first, end - first))
     return found
+
+
+def closed_up(pieces: Iterable[tuple[int, Data]], runs: Sequence[Run], unit: int) -> Iterator[tuple[int, Data]]:
+    """Pieces of a file with holes, at the offsets that they have when the `runs` of zones with data are all there is.
+
+    A zone has `unit` bytes.
+    """
+    firsts = [first for first, _ in runs]
+    before = accumulate((count for _, count in runs), initial=0)
+    shifts = [first - earlier for first, earlier in zip(firsts, before, strict=False)]
+    for offset, piece in pieces:
+        yield offset - shifts[bisect_right(firsts, offset // unit) - 1] * unit, piece
 
 
 class Mapping:

@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import os
 from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 from minixfs.fs.mfs.layout import DIRECT_ZONES, ROOT_INODE, Variant
 from minixfs.fs.mfs.superblock import Superblock
-from minixfs.hw.blockdev.device import Data
-from minixfs.mkfs.mapping import Mapping, indirect_blocks, scaled
+from minixfs.mkfs.mapping import Mapping, closed_up, indirect_blocks, scaled
 from minixfs.mkfs.populate import Tree
 from minixfs.mkfs.stream import Stream
-from minixfs.trees.entry import Content
 
 
 class Contents:
@@ -91,8 +88,10 @@ class Contents:
             elif isinstance(data, bytes):
                 stream.put(stream.position, data)
             elif data is not None:
-                base = stream.position
-                for offset, piece in data() if number not in self.runs else self._closed_up(number, data):
+                base, pieces = stream.position, data()
+                if number in self.runs:
+                    pieces = closed_up(pieces, self.runs[number], zone_size)
+                for offset, piece in pieces:
                     stream.put(base + offset, piece)
                     if stream.is_full:
                         await stream.drain()
@@ -126,16 +125,6 @@ class Contents:
         directory = self.tree.directories[number]
         inodes = [file + ROOT_INODE for file in (number, directory.parent, *directory.files)]
         return b"".join(map(pack, inodes, (b".", b"..", *directory.names)))
-
-    def _closed_up(self, number: int, content: Content) -> Iterator[tuple[int, Data]]:
-        """The pieces of a file with holes, at the offsets that they have when the zones with data are all there is."""
-        runs = self.runs[number]
-        firsts = [first for first, _ in runs]
-        before = accumulate((count for _, count in runs), initial=0)
-        shifts = [first - earlier for first, earlier in zip(firsts, before, strict=False)]
-        for offset, piece in content():
-            run = bisect_right(firsts, offset // self.zone_size) - 1
-            yield offset - shifts[run] * self.zone_size, piece
 
 
 def _device(number: int) -> int:

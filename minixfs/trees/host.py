@@ -38,8 +38,8 @@ def entries(
     """All files of the directory `top`, itself included, as `minixfs.trees.entry` has it.
 
     `one_file_system`: directories on which something else is mounted are taken as empty. `follow`: symbolic links are
-    what they lead to. `xattrs`: with extended attributes. Raises OSError; with `on_error` that is told of what cannot be
-    read below the top, and the walk goes on.
+    what they lead to. `xattrs`: with extended attributes. Raises OSError; with `on_error` that is told of what cannot
+    be read below the top, and the walk goes on.
     """
     base = os.fsencode(top)
     found = os.stat(base)

@@ -239,6 +239,7 @@ class Files:
         """Allocate up to `count` zones for a hole at `index`, write what belongs there; return how many."""
         zone_size = self._zone_size
         wanted = min(count, self._zones.leaf_room(index))
+        await self._zones.reach(inode, index)
         zone, count = await self._volume.allocate_zones(self._volume.goal(inode), wanted)
         try:
             start = max(position, index * zone_size)

@@ -97,6 +97,12 @@ class ZoneMap:
             raise FileTooBig
         return self._per_block - (index - self._direct) % self._per_block
 
+    async def reach(self, inode: Inode, index: int) -> None:
+        """Make the indirect blocks that zone `index` needs, so that they come before its data on the disk, too."""
+        if index >= self._direct:
+            leaf, _ = await self._leaf_for_writing(inode, index)
+            self._volume.cache.put(leaf)
+
     async def assign(self, inode: Inode, index: int, zone: int, count: int) -> None:
         """Hang zones [zone, zone + count) into a hole at `index`; all in one leaf. Raises NoSpace, DeviceError."""
         if index < self._direct:

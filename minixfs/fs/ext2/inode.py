@@ -21,7 +21,6 @@ _EXTRA = layout.INODE_EXTRA.offsets
 _STAMPS = (("atime", "i_atime_extra"), ("ctime", "i_ctime_extra"), ("mtime", "i_mtime_extra"))
 _POINTERS = layout.DIRECT_BLOCKS + layout.LEVELS
 _BLOCK_OFFSET = layout.INODE.offsets["i_block"]
-_LARGE = 0x7FFFFFFF
 
 
 class Ext2Inode(Inode):
@@ -108,7 +107,7 @@ class Ext2Codec(Codec):
         for name, extra in _STAMPS:
             if self._has(raw, extra):
                 struct.pack_into("<L", raw, _EXTRA_OFFSET + _EXTRA[extra], _split(getattr(inode, name))[1])
-        if regular and inode.size > _LARGE:
+        if regular and inode.size > layout.LARGE_FILE:
             self._superblock.allow_large_files()
         data[offset : offset + self.size] = raw
 

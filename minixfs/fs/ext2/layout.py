@@ -29,6 +29,8 @@ SECTOR = 512
 LINK_MAX = 32000
 """Hard links of one inode: what Linux allows; the field has 16 bits."""
 NAME_MAX = 255
+LARGE_FILE = 0x7FFFFFFF
+"""Bytes of the largest file that does without the feature large_file."""
 FAST_SYMLINK_MAX = 59
 """Longest symbolic link text (bytes) that is kept in the inode itself, where the block pointers are otherwise."""
 
@@ -146,6 +148,10 @@ SUPERBLOCK = Record(
         "s_last_error_line" / Int32ul,
         "s_last_error_block" / Int64ul,
         "s_last_error_func" / Bytes(32),
+        "s_mount_opts" / Bytes(64),
+        "s_usr_quota_inum" / Int32ul,
+        "s_grp_quota_inum" / Int32ul,
+        "s_overhead_blocks" / Int32ul,
     )
 )
 GROUP_DESCRIPTOR = Record(

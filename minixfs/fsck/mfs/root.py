@@ -65,7 +65,9 @@ async def expected_roots(device: BlockDevice, claim: Superblock) -> list[Root]:
     One sign may be missing there.
     """
     sizes = dict.fromkeys([claim.block_size, *_SIZES]) if claim.variant.version == 3 else (1024,)
-    found = []
+    found: list[Root] = []
+    if claim.imap_blocks < 1 or claim.zmap_blocks < 1:
+        return found
     for size in sizes:
         if size not in _ALL_SIZES:
             continue

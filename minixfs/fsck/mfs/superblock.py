@@ -36,6 +36,8 @@ _MOST_CHANGES = 3
 _MOST_CUT_OFF = 1
 """Files that may have data behind the end of the device: one is a bad zone number, more are a lost piece."""
 _PER_CHANGE, _PER_CONTRADICTION, _PER_MISFIT = 2, 3, 4
+_PER_RARITY = 3
+"""For the variant that differs from another one in the superblock alone, and that few systems read."""
 _FIELDS = {
     "variant": "format",
     "swapped": "byte order",
@@ -98,6 +100,10 @@ def check_limits(superblock: Superblock, judge: Judge) -> None:
         what = f"superblock: largest file size {superblock.max_size}, should be {superblock.natural_max_size}"
         if judge.found(Finding(Kind.SUPERBLOCK, what)):
             superblock.max_size = superblock.natural_max_size
+    if not superblock.stored_first_data_zone and superblock.computed_first_data_zone <= 0xFFFF:
+        what = f"superblock: first data zone 0, should be {superblock.computed_first_data_zone}"
+        if judge.found(Finding(Kind.SUPERBLOCK, what)):
+            superblock.stored_first_data_zone = superblock.computed_first_data_zone
     record = superblock.variant.superblock
     stored = record.struct.unpack_from(superblock.raw)[record.fields.index("s_nzones")]
     if superblock.variant.magic_offset == 24 and stored:
@@ -166,7 +172,7 @@ async def _derive(
         claim = by_kind[root.variant.name, root.swapped]
         known = stored is not None and (claim.variant, claim.swapped) == (stored.variant, stored.swapped)
         async for cost, superblock in _weigh(device, root, claim, budget):
-            cost += 0 if known or stored is None else _PER_CHANGE
+            cost += 0 if known else _PER_RARITY * (claim.variant.name == "hybrid") + _PER_CHANGE * (stored is not None)
             if best is None or cost < best[0]:
                 best = cost, superblock
     if best is None:
@@ -244,7 +250,7 @@ def _guesses(shaped: Superblock, root: Root, device_zones: int) -> Iterator[Supe
         if 1 <= imap < maps and first <= 0xFFFF:
             guess = replace(shaped, imap_blocks=imap, zmap_blocks=maps - imap, stored_first_data_zone=first)
             guess.inodes = min(number, imap * bits - 1)
-            if not first and shaped.stored_first_data_zone and guess.computed_first_data_zone <= 0xFFFF:
+            if not first and guess.computed_first_data_zone <= 0xFFFF:
                 guess.stored_first_data_zone = guess.computed_first_data_zone
             most_zones = guess.zmap_blocks * bits - 1 + guess.first_data_zone
             guess.zones = zones if zones == shaped.zones else min(zones, most_zones)

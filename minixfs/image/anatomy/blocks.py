@@ -30,13 +30,27 @@ class Kind(IntEnum):
     BAD = 9
     LOST = 10
     UNUSABLE = 11
+    SUPERBLOCK_COPY = 12
+    DESCRIPTORS = 13
+    RESERVED_DESCRIPTORS = 14
+    BLOCK_MAP = 15
+    ATTRIBUTES = 16
+    JOURNAL = 17
 
     @property
     def label(self) -> str:
         return _LABELS.get(self) or self.name.lower().replace("_", " ")
 
 
-_LABELS = {Kind.BOOT: "boot area", Kind.BAD: "bad blocks", Kind.LOST: "in use by nothing"}
+_LABELS = {
+    Kind.BOOT: "boot area",
+    Kind.BAD: "bad blocks",
+    Kind.LOST: "in use by nothing",
+    Kind.SUPERBLOCK_COPY: "copy of the superblock",
+    Kind.DESCRIPTORS: "group descriptors",
+    Kind.RESERVED_DESCRIPTORS: "room for group descriptors",
+    Kind.ATTRIBUTES: "extended attributes",
+}
 
 
 class Run(NamedTuple):
@@ -60,6 +74,17 @@ class Layout:
     @property
     def pieces(self) -> int:
         return count_pieces([(run.physical, run.length) for run in self.runs], set(self.indirect))
+
+
+def join_runs(places: NDArray[np.int64], blocks: NDArray[np.int64], unit: int = 1) -> list[Run]:
+    """Neighbours joined: the places of a file, ascending, and where they lie, both counted in `unit` blocks."""
+    breaks = np.flatnonzero((np.diff(places) != 1) | (np.diff(blocks) != 1)) + 1
+    starts = np.concatenate([[0], breaks]).astype(int) if len(blocks) else np.zeros(0, int)
+    lengths = np.diff(np.append(starts, len(blocks)))
+    return [
+        Run(place * unit, block * unit, length * unit)
+        for place, block, length in zip(places[starts].tolist(), blocks[starts].tolist(), lengths.tolist(), strict=True)
+    ]
 
 
 def count_pieces(runs: list[tuple[int, int]], indirect: set[int]) -> int:

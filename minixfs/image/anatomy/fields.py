@@ -6,10 +6,11 @@ nothing is written down twice. A *meaning* puts a value into words; it must acce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from minixfs.errors import UsageError
 from minixfs.layouts import Record
 
 Meaning = Callable[[str, Any], str]
@@ -35,6 +36,27 @@ class Section:
     fields: list[Field] = field(default_factory=list)
     offset: int = 0
     data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A kind of structure that can be asked for: `dump` makes it of a volume, and of what `takes` says, if anything."""
+
+    dump: Callable[..., list[Section]]
+    takes: str = ""
+    example: str = ""
+
+
+def show(structures: Mapping[str, Structure], volume: object, what: Sequence[str]) -> list[Section]:
+    """The structure named by the first word of `what`. Raises UsageError, also what the structure raises."""
+    name, *arguments = what
+    if name not in structures:
+        raise UsageError(f"there is no structure '{name}'; there are {', '.join(structures)}")
+    structure = structures[name]
+    if len(arguments) != bool(structure.takes):
+        wanted = f"'{name}' takes {structure.takes}" if structure.takes else f"'{name}' takes nothing more"
+        raise UsageError(f"{wanted}, like: {f'{name} {structure.example}'.strip()}")
+    return structure.dump(volume, *arguments)
 
 
 def decode(record: Record, data: bytes, offset: int, meaning: Meaning, prefix: str = "") -> Iterator[Field]:

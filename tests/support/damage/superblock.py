@@ -70,7 +70,7 @@ def superblock_zmap_blocks(image: Image, where: Map, rng: random.Random) -> Harm
 @kind
 def superblock_first_data_zone(image: Image, where: Map, rng: random.Random) -> Harm:
     first = image.superblock.first_data_zone
-    put_field(image, "s_firstdatazone", rng.choice([1, first - 1, first + rng.randrange(1, 200), 0xFFFF]))
+    put_field(image, "s_firstdatazone", rng.choice([0, 1, first - 1, first + rng.randrange(1, 200), 0xFFFF]))
     return HARM
 
 

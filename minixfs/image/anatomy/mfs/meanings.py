@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import stat
-import time
 from collections.abc import Callable
 from typing import Any
 
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.superblock import Superblock
+from minixfs.image.anatomy.words import flag_words, mode_words, moment
 
 
 def superblock_meaning(superblock: Superblock) -> Callable[[str, Any], str]:
@@ -30,9 +30,9 @@ def superblock_meaning(superblock: Superblock) -> Callable[[str, Any], str]:
                 return f"zones of {1 << value} blocks" if value <= layout.MAX_ZONE_SHIFT else "impossible"
             case "s_state":
                 names = {layout.STATE_VALID: "clean", layout.STATE_ERROR: "errors were found"}
-                return _flags(value, names) or "not cleanly unmounted"
+                return flag_words(value, names) or "not cleanly unmounted"
             case "s_flags":
-                return _flags(value, {layout.FLAG_CLEAN: "clean"}) or "not cleanly unmounted"
+                return flag_words(value, {layout.FLAG_CLEAN: "clean"}) or "not cleanly unmounted"
             case "s_block_size":
                 legal = layout.MIN_BLOCK_SIZE <= value <= layout.MAX_BLOCK_SIZE and not value % layout.BLOCK_SIZE_STEP
                 return "bytes" if legal or variant.version < 3 else "impossible"
@@ -95,24 +95,6 @@ def pointer_words(superblock: Superblock, zone: int, zones: int) -> str:
 def entry_words(inode: int, inodes: int) -> str:
     """The inode number of a directory entry. The name of a removed file is often still there."""
     return "free" if not inode else "" if inode <= inodes else "no such inode"
-
-
-def mode_words(mode: int) -> str:
-    if not mode:
-        return "free"
-    known = stat.S_IFMT(mode) in layout.FILE_TYPES
-    return f"{mode:06o}, {stat.filemode(mode) if known else 'of no known type'}"
-
-
-def moment(seconds: int) -> str:
-    """A time stamp in local time."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
-
-
-def _flags(value: int, names: dict[int, str]) -> str:
-    known = [name for bit, name in names.items() if value & bit]
-    rest = value & ~sum(names)
-    return ", ".join([*known, *([f"unknown {rest:#06x}"] if rest else [])])
 
 
 def _safely(compute: Callable[[], int]) -> str:

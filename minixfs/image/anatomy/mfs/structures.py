@@ -7,8 +7,7 @@ what is added here is where they lie and what the values mean.
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -20,12 +19,13 @@ from minixfs.fs.mfs.superblock import Superblock
 from minixfs.fsck.report import printable
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.runtime import run
-from minixfs.image.anatomy.blocks import BlockMap, Kind, Layout, Run
-from minixfs.image.anatomy.fields import Field, Section, decode
+from minixfs.image.anatomy.blocks import BlockMap, Kind, Layout, join_runs
+from minixfs.image.anatomy.fields import Field, Section, Structure, decode, show
 from minixfs.image.anatomy.mfs import meanings
 from minixfs.image.anatomy.mfs.reader import Inode, Reader
 from minixfs.image.anatomy.mfs.survey import bit_order, load, names, survey
 from minixfs.image.anatomy.volume import image_offset, number, read_bytes
+from minixfs.image.anatomy.words import mode_words
 
 MANY = 100_000
 """Inodes or runs that one dump shows at most."""
@@ -33,27 +33,14 @@ MANY = 100_000
 
 def dump(device: BlockDevice, superblock: Superblock, what: Sequence[str]) -> list[Section]:
     """See `Anatomy.dump`."""
-    name, *arguments = what
-    if name not in STRUCTURES:
-        raise UsageError(f"there is no structure '{name}'; there are {', '.join(STRUCTURES)}")
-    structure = STRUCTURES[name]
-    if len(arguments) != bool(structure.takes):
-        wanted = f"'{name}' takes {structure.takes}" if structure.takes else f"'{name}' takes nothing more"
-        raise UsageError(f"{wanted}, like: {f'{name} {structure.example}'.strip()}")
-    return structure.dump(_Volume(device, superblock), *arguments)
+    return show(STRUCTURES, _Volume(device, superblock), what)
 
 
 def layout_of(reader: Reader, inode: int) -> Layout:
     """See `Anatomy.layout_of`."""
     found, shift = reader.inode(inode), reader.superblock.zone_shift
     places, zones = reader.zones_of(found)
-    breaks = np.flatnonzero((np.diff(places) != 1) | (np.diff(zones) != 1)) + 1
-    starts = np.concatenate([[0], breaks]).astype(int) if len(zones) else np.zeros(0, int)
-    lengths = np.diff(np.append(starts, len(zones)))
-    runs = [
-        Run(place << shift, zone << shift, length << shift)
-        for place, zone, length in zip(places[starts].tolist(), zones[starts].tolist(), lengths.tolist(), strict=True)
-    ]
+    runs = join_runs(places, zones, 1 << shift)
     indirect = [part.zones[reader.is_zone(part.zones)] for part in reader.references(found) if part.level]
     blocks = (np.concatenate(indirect) << shift).tolist() if indirect else []
     return Layout(inode, found.size, reader.block_size, runs, blocks)
@@ -173,7 +160,7 @@ def _inode_section(volume: _Volume, inode: Inode) -> Section:
 def _directory(volume: _Volume, text: str) -> list[Section]:
     inode = volume.inode(text)
     if inode.type != stat.S_IFDIR:
-        raise UsageError(f"inode {inode.number} is no directory ({meanings.mode_words(inode.mode)})")
+        raise UsageError(f"inode {inode.number} is no directory ({mode_words(inode.mode)})")
     width = volume.superblock.dirent_record.offsets["d_name"]
     fields = []
     for index, slot in enumerate(volume.reader.slots(inode)):
@@ -259,22 +246,15 @@ def _look(volume: _Volume, data: bytes) -> str:
 _TEXT = bytes([*range(0x20, 0x7F), *b"\t\n\r\f\x1b"])
 
 
-@dataclass(frozen=True, slots=True)
-class _Structure:
-    dump: Callable[..., list[Section]]
-    takes: str = ""
-    example: str = ""
-
-
 STRUCTURES = {
-    "superblock": _Structure(_superblock),
-    "boot": _Structure(_boot),
-    "imap": _Structure(_inode_map),
-    "zmap": _Structure(_zone_map),
-    "inode": _Structure(_inode, "the number or path of a file", "1"),
-    "inodes": _Structure(_inodes, "a range of numbers", "1-10"),
-    "directory": _Structure(_directory, "the number or path of a directory", "/"),
-    "zone": _Structure(_zone, "a number", "100"),
-    "block": _Structure(_block, "a number", "100"),
-    "indirect": _Structure(_indirect, "the number of a zone", "100"),
+    "superblock": Structure(_superblock),
+    "boot": Structure(_boot),
+    "imap": Structure(_inode_map),
+    "zmap": Structure(_zone_map),
+    "inode": Structure(_inode, "the number or path of a file", "1"),
+    "inodes": Structure(_inodes, "a range of numbers", "1-10"),
+    "directory": Structure(_directory, "the number or path of a directory", "/"),
+    "zone": Structure(_zone, "a number", "100"),
+    "block": Structure(_block, "a number", "100"),
+    "indirect": Structure(_indirect, "the number of a zone", "100"),
 }

@@ -1,0 +1,263 @@
+"""All directory entries of a volume as arrays, and from them the path of an inode for messages.
+
+`scan` reads the directories in bulk and walks all their blocks at once, one entry of each block at a time; it judges
+nothing but whether entries tile their block. Positions are byte offsets within the directory.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minixfs.fs.ext2 import layout
+from minixfs.fsck.ext2.context import Context
+from minixfs.fsck.ext2.mapping import references
+from minixfs.fsck.report import MAX_KEPT
+
+_BYTES_PER_ENTRY = 160
+_BATCH = 8 << 20
+"""Bytes of directories that are walked together: the more, the fewer steps of Python."""
+SMALLEST = 12
+"""Bytes of the smallest entry."""
+_SLASHES, _ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (ord("/"), 0x01, 0x80))
+_MULTIPLIER, _FOLD = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
+
+
+class NameKind(IntEnum):
+    PLAIN = 0
+    DOT = 1
+    DOTDOT = 2
+    EMPTY = 3
+    ILLEGAL = 4
+    """Has a slash or a NUL."""
+
+
+@dataclass(slots=True)
+class Entries:
+    """All entries in use, ordered by directory row and position.
+
+    `rows`: the directory; `position`; `length` of the whole entry; `inodes`: number stored; `type`: type byte; `kind`:
+    NameKind; `closed`: a NUL follows the name (only told of dots); `hash` of the name; `block` where it lies.
+    """
+
+    rows: NDArray[np.int64]
+    position: NDArray[np.int64]
+    length: NDArray[np.int64]
+    inodes: NDArray[np.int64]
+    type: NDArray[np.uint8]
+    kind: NDArray[np.uint8]
+    closed: NDArray[np.bool_]
+    hash: NDArray[np.uint64]
+    block: NDArray[np.int64]
+
+    def select(self, which: NDArray[Any]) -> Entries:
+        return Entries(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    @classmethod
+    def join(cls, parts: list[Entries]) -> Entries:
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    @classmethod
+    def none(cls) -> Entries:
+        dtypes = (np.int64, np.int64, np.int64, np.int64, np.uint8, np.uint8, np.bool_, np.uint64, np.int64)
+        return cls(*(np.zeros(0, dtype) for dtype in dtypes))
+
+
+@dataclass(slots=True)
+class Scan:
+    """`entries`, and the rows of the directories with a block that entries do not tile (`broken`)."""
+
+    entries: Entries
+    broken: NDArray[np.int64]
+
+
+async def directory_blocks(
+    context: Context, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Row, index in the file and number of all data blocks of the directories `rows`, in that order.
+
+    A block is given once: if several places claim it, which is a fault of its own, any of them has it here.
+    """
+    parts = [(np.zeros(0, np.int64),) * 3]
+    seen = np.zeros(context.superblock.blocks, np.bool_)
+    async for refs in references(context, rows):
+        if refs.level:
+            continue
+        usable = np.flatnonzero(context.is_block(refs.blocks))
+        usable = usable[~seen[refs.blocks[usable]]]
+        _, first = np.unique(refs.blocks[usable], return_index=True)
+        usable = usable[first]
+        seen[refs.blocks[usable]] = True
+        parts.append((refs.rows[usable], refs.places[usable], refs.blocks[usable]))
+    owner, place, block = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((place, owner))
+    return owner[order], place[order], block[order]
+
+
+async def scan(context: Context, rows: NDArray[np.int64]) -> Scan:
+    """The entries of the directories `rows`, also those beyond their sizes."""
+    volume = context.volume
+    size = volume.block_size
+    owner, place, block = await directory_blocks(context, rows)
+    parts, broken, entries = [], [owner[:0]], 0
+    step = max(1, _BATCH // size)
+    for start in range(0, len(block), step):
+        part = slice(start, start + step)
+        data = np.zeros(len(block[part]) * size + 8, np.uint8)
+        for first in range(0, len(block[part]), volume.batch_blocks):
+            some = block[part][first : first + volume.batch_blocks]
+            data[first * size : (first + len(some)) * size] = (await volume.read_blocks(some)).reshape(-1)
+        offsets, bad = _walk(data, size)
+        entries += len(offsets)
+        volume.budget.need(entries * _BYTES_PER_ENTRY)
+        parts.append(_parse(data, size, offsets, owner[part], place[part], block[part]))
+        broken.append(owner[part][bad])
+    return Scan(Entries.join(parts or [Entries.none()]), np.unique(np.concatenate(broken)))
+
+
+def _walk(data: NDArray[np.uint8], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Byte offsets of all entries in the blocks that `data` begins with, ascending; and the blocks that they do not
+    tile, with their entries as far as they do."""
+    words = data[: len(data) // size * size].view("<u4")
+    at = np.arange(0, len(words), size // 4)
+    end = at + size // 4
+    found, bad = [at[:0]], [at[:0]]
+    while len(at):
+        heads = words[at + 1].astype(np.int64)
+        length = entry_length(heads & 0xFFFF, size)
+        after = at + (length >> 2)
+        good = (length >= SMALLEST) & (length & 3 == 0) & ((heads >> 16 & 0xFF) + 8 <= length) & (after <= end)
+        if not good.all():
+            bad.append((end[~good] - 1) * 4 // size)
+            at, after, end = at[good], after[good], end[good]
+        found.append(at)
+        more = after < end
+        at, end = (after, end) if more.all() else (after[more], end[more])
+    offsets = np.sort(np.concatenate(found)) * 4
+    return offsets, np.concatenate(bad)
+
+
+def entry_length(stored: Any, size: int) -> Any:
+    """What the 16 bits of a length mean: blocks of 64 KiB are one more than they can say."""
+    if size < 1 << 16:
+        return stored
+    return np.where((stored == 0xFFFF) | (stored == 0), 1 << 16, stored)
+
+
+def _parse(
+    data: NDArray[np.uint8],
+    size: int,
+    offsets: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    place: NDArray[np.int64],
+    block: NDArray[np.int64],
+) -> Entries:
+    """The entries in use at `offsets`, with their names classified."""
+    words = data.view("<u4")
+    inodes = words[offsets >> 2]
+    used = inodes != 0
+    offsets, inodes = offsets[used], inodes[used]
+    heads = words[(offsets >> 2) + 1].astype(np.int64)
+    first = words[(offsets >> 2) + 2]
+    name_length = heads >> 16 & 0xFF
+    kind, digest = _classify(data, offsets, name_length)
+    kind[(name_length == 1) & (first & 0xFF == 0x2E)] = NameKind.DOT
+    kind[(name_length == 2) & (first & 0xFFFF == 0x2E2E)] = NameKind.DOTDOT
+    kind[name_length == 0] = NameKind.EMPTY
+    closed = np.where(kind == NameKind.DOT, first & 0xFF00, first & 0xFF0000) == 0
+    index = offsets // size
+    return Entries(
+        owner[index],
+        place[index] * size + offsets % size,
+        entry_length(heads & 0xFFFF, size),
+        inodes.astype(np.int64),
+        (heads >> 24).astype(np.uint8),
+        kind,
+        closed,
+        digest,
+        block[index],
+    )
+
+
+def _classify(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], name_length: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+    """PLAIN or ILLEGAL, and a hash, of each name; eight bytes of all names at a time."""
+    words: NDArray[np.uint64] = np.ndarray((len(data) // 4 - 1,), "<u8", data.data, strides=(4,))
+    kind = np.zeros(len(offsets), np.uint8)
+    digest = name_length.astype(np.uint64)
+    rest, at, which = name_length, (offsets >> 2) + 2, np.arange(len(offsets))
+    while len(at):
+        word = words[at]
+        unused = np.maximum(8 - rest, 0) * 8
+        mask = np.where(
+            unused < 64, np.uint64(0xFFFFFFFFFFFFFFFF) >> np.minimum(unused, 63).astype(np.uint64), np.uint64(0)
+        )
+        zeros = (word - _ONES) & ~word & _HIGHS & mask
+        slash = word ^ _SLASHES
+        slashes = (slash - _ONES) & ~slash & _HIGHS & mask
+        suspect = np.flatnonzero(zeros | slashes)
+        if len(suspect):
+            kind[which[suspect]] = _illegal(word[suspect] & mask[suspect], rest[suspect])
+        digest[which] = (digest[which] ^ (word & mask)) * _MULTIPLIER
+        digest[which] ^= digest[which] >> _FOLD
+        more = np.flatnonzero(rest > 8)
+        rest, at, which = rest[more] - 8, at[more] + 2, which[more]
+    return kind, digest
+
+
+def _illegal(words: NDArray[np.uint64], rest: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """ILLEGAL for those of these pieces of names that have a slash or a NUL."""
+    text = np.ascontiguousarray(words).view(np.uint8).reshape(-1, 8)
+    inside = np.arange(8) < rest[:, np.newaxis]
+    bad = (((text == 0) | (text == ord("/"))) & inside).any(axis=1)
+    return np.where(bad, NameKind.ILLEGAL, NameKind.PLAIN).astype(np.uint8)
+
+
+async def name_rows(context: Context, rows: NDArray[np.int64]) -> None:
+    """See to it that `context.paths` has the paths of these inodes, as far as directories lead to them."""
+    numbers = context.table.numbers[rows[:MAX_KEPT]]
+    missing = [number for number in numbers.tolist() if number not in context.paths]
+    if not missing:
+        return
+    if context.links is None:
+        everything = (await scan(context, context.table.rows_of_type(stat.S_IFDIR))).entries
+        plain = everything.select((everything.kind != NameKind.DOT) & (everything.kind != NameKind.DOTDOT))
+        context.links = plain.select(np.argsort(plain.inodes, kind="stable"))
+    for number in missing:
+        await _name(context, context.links, number)
+
+
+async def _name(context: Context, links: Entries, number: int) -> None:
+    """Follow the first link to each inode upwards, until a known path or nothing more."""
+    chain: list[tuple[int, bytes]] = []
+    seen = set()
+    while number not in context.paths and number not in seen:
+        seen.add(number)
+        at = int(np.searchsorted(links.inodes, number))
+        if at == len(links.inodes) or links.inodes[at] != number:
+            return
+        chain.append((number, await entry_name(context, int(links.block[at]), int(links.position[at]))))
+        number = int(context.table.numbers[links.rows[at]])
+    path = context.paths.get(number)
+    if path is None:
+        return
+    for number, name in reversed(chain):
+        path = path.rstrip(b"/") + b"/" + name
+        context.paths[number] = path
+
+
+async def entry_name(context: Context, block: int, position: int) -> bytes:
+    """The name at `position` of a directory, which lies in `block`."""
+    size = context.superblock.block_size
+    data = (await context.volume.read_blocks(np.array([block]))).tobytes()
+    offset = position % size
+    _, _, length, _ = layout.DIRENT.struct.unpack_from(data, offset)
+    return data[offset + 8 : offset + 8 + length]

@@ -1,0 +1,206 @@
+"""The inodes that matter, as rows of one record array.
+
+`InodeTable.load` reads the inode tables in batches and keeps the inodes in use, the reserved ones, and those that are
+free in an illegal way; so memory follows the number of files, not the size of the tables. An inode is in use when it
+has links. A *row* is an index into `records`; rows stay what they are when inodes are added or freed. Whoever changes a
+record sets `changed` for the row; `flush` puts changed rows back into the volume's blocks.
+
+Of what large inodes have behind their first 128 bytes only that is kept (`tails`) which has to be looked at.
+"""
+
+from __future__ import annotations
+
+import stat
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minixfs.fs.ext2 import layout
+from minixfs.fsck.ext2.groups import Groups
+from minixfs.fsck.ext2.volume import Volume
+
+BYTES_PER_ROW = 300
+"""Memory that a row takes while the table is loaded, about."""
+TYPE_MASK = 0o170000
+MAPPED_TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+_CORE = layout.INODE.size
+_MAGIC_SIZE = 4
+_LINKS, _DELETED = layout.INODE.offsets["i_links_count"] // 2, layout.INODE.offsets["i_dtime"] // 4
+
+
+class InodeTable:
+    """`numbers` and `records`, in parallel; `tails` maps rows to the bytes behind their records."""
+
+    def __init__(self, volume: Volume, groups: Groups) -> None:
+        self._volume = volume
+        self._groups = groups
+        self.numbers = np.zeros(0, np.int64)
+        self.records = np.zeros(0, layout.INODE.dtype)
+        self.changed = np.zeros(0, np.bool_)
+        self.tails: dict[int, bytearray] = {}
+        self._fresh: set[int] = set()
+        self._row_of = np.zeros(0, np.int32)
+
+    # ---- reading ---------------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Read all tables. Raises Unsupported when there are more inodes in use than memory allows."""
+        volume, superblock = self._volume, self._volume.superblock
+        parts: list[NDArray[np.uint8]] = []
+        numbers: list[NDArray[np.int64]] = []
+        rows = 0
+        volume.begin(1, "inode tables", superblock.groups * superblock.inode_table_blocks)
+        for group in range(superblock.groups):
+            start = int(self._groups.table["bg_inode_table"][group])
+            for block in range(0, superblock.inode_table_blocks, volume.batch_blocks):
+                count = min(volume.batch_blocks, superblock.inode_table_blocks - block)
+                data = await volume.read_run(start + block, count)
+                first = group * superblock.inodes_per_group + block * superblock.inodes_per_block + 1
+                inodes = data.reshape(-1, superblock.inode_size)
+                kept = self._worth(inodes, first)
+                if len(kept):
+                    volume.budget.spend(len(kept) * BYTES_PER_ROW)
+                    parts.append(inodes[kept, :_CORE])
+                    numbers.append(kept + first)
+                    self._keep_tails(inodes, kept, rows)
+                    rows += len(kept)
+        self.numbers = np.concatenate(numbers)
+        self.records = np.concatenate(parts).reshape(-1).view(layout.INODE.dtype)
+        self.changed = np.zeros(rows, np.bool_)
+        self._row_of = np.full(superblock.inodes + 1, -1, np.int32)
+        self._row_of[self.numbers] = np.arange(rows)
+
+    def _worth(self, inodes: NDArray[np.uint8], first: int) -> NDArray[np.int64]:
+        """Which of these inodes, whose first number is `first`, to keep."""
+        halves, words = inodes.view("<u2"), inodes.view("<u4")
+        deleted = words[:, _DELETED]
+        keep = halves[:, _LINKS] != 0
+        keep |= (halves[:, 0] != 0) & (deleted == 0)
+        keep |= (deleted != 0) & (deleted < self._volume.superblock.inodes)
+        keep[: max(0, self._volume.superblock.first_inode - first)] = True
+        return np.flatnonzero(keep)
+
+    def _keep_tails(self, inodes: NDArray[np.uint8], kept: NDArray[np.int64], row: int) -> None:
+        """Keep what follows the records where there are attributes or the size of the extra fields is illegal."""
+        room = inodes.shape[1] - _CORE
+        if not room:
+            return
+        halves = inodes.view("<u2")
+        extra = halves[kept, _CORE // 2].astype(np.int64)
+        bad = (extra & 3 != 0) | (extra > room)
+        at = np.where(bad | (extra >= room - _MAGIC_SIZE), 0, _CORE + extra)
+        magic = inodes.view("<u4")[kept, at // 4]
+        for index in np.flatnonzero(bad | ((magic == layout.XATTR_MAGIC) & (at > 0))).tolist():
+            self.tails[row + index] = bytearray(inodes[kept[index], _CORE:].tobytes())
+            self._volume.budget.spend(room)
+
+    # ---- columns ---------------------------------------------------------------------------------------------------
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        used: NDArray[np.bool_] = self.records["i_links_count"] != 0
+        return used
+
+    @property
+    def type(self) -> NDArray[np.int64]:
+        """Type bits of every row; 0 for inodes that are free."""
+        return np.where(self.used, self.records["i_mode"] & TYPE_MASK, 0).astype(np.int64)
+
+    @property
+    def size(self) -> NDArray[np.int64]:
+        """Bytes; only regular files have more than 32 bits of it."""
+        large = (self.records["i_mode"] & TYPE_MASK) == stat.S_IFREG
+        sizes: NDArray[np.int64] = self.records["i_size"].astype(np.int64)
+        return sizes | np.where(large, self.records["i_size_high"].astype(np.int64) << 32, 0)
+
+    @property
+    def ordinary(self) -> NDArray[np.bool_]:
+        """The rows in use that files and directories have: the root, and those behind the reserved ones."""
+        return self.used & ((self.numbers == layout.ROOT_INODE) | (self.numbers >= self._volume.superblock.first_inode))
+
+    def rows_of_type(self, *types: int) -> NDArray[np.int64]:
+        """Ordinary rows."""
+        return np.flatnonzero(np.isin(self.type, types) & self.ordinary)
+
+    @property
+    def fast_symlinks(self) -> NDArray[np.bool_]:
+        """Symbolic links whose text is in the inode."""
+        return (self.type == stat.S_IFLNK) & (self.records["i_size"] <= layout.FAST_SYMLINK_MAX)
+
+    def rows_for(self, numbers: NDArray[Any]) -> NDArray[np.int64]:
+        """The row of each inode number, -1 for those not in use."""
+        inside = numbers < len(self._row_of)
+        rows = self._row_of[np.where(inside, numbers, 0)].astype(np.int64)
+        return np.where(self.used[rows] & (rows >= 0), rows, -1)
+
+    def row(self, number: int) -> int:
+        """The row of one inode, -1 if it is not in use."""
+        return int(self.rows_for(np.array([number]))[0])
+
+    def reserved_row(self, number: int) -> int:
+        """The row of a reserved inode, which is there whether it is in use or not."""
+        return int(self._row_of[number])
+
+    # ---- changing --------------------------------------------------------------------------------------------------
+
+    def set_size(self, row: int, size: int) -> None:
+        record = self.records[row]
+        record["i_size"] = size & 0xFFFFFFFF
+        record["i_size_high"] = size >> 32
+        self.changed[row] = True
+
+    def put(self, row: int, field: str, value: int) -> None:
+        """Change one field of one inode."""
+        self.records[field][row] = value
+        self.changed[row] = True
+
+    def free_number(self) -> int | None:
+        """The lowest inode number that is not in use and not reserved, or None."""
+        taken = np.zeros(len(self._row_of), np.bool_)
+        taken[self.numbers[self.used]] = True
+        taken[: self._volume.superblock.first_inode] = True
+        number = int(taken.argmin())
+        return None if taken[number] else number
+
+    def add(self, number: int, mode: int) -> int:
+        """Make inode `number`, which is not in use, an empty one without links; return its row. User 0 owns it."""
+        row = int(self._row_of[number])
+        if row < 0:
+            row = len(self.numbers)
+            self.numbers = np.append(self.numbers, number)
+            self.records = np.append(self.records, np.zeros(1, layout.INODE.dtype))
+            self.changed = np.append(self.changed, True)
+            self._row_of[number] = row
+        self.free(row)
+        now = int(time.time()) & 0xFFFFFFFF
+        record = self.records[row]
+        record["i_mode"], record["i_dtime"] = mode, 0
+        record["i_atime"] = record["i_ctime"] = record["i_mtime"] = now
+        return row
+
+    def free(self, row: int) -> None:
+        """Give an inode up. Its blocks become free with the next count of blocks in use."""
+        self.records[row] = np.zeros(1, layout.INODE.dtype)[0]
+        self.records["i_dtime"][row] = int(time.time()) & 0xFFFFFFFF
+        self.tails.pop(row, None)
+        self.changed[row] = True
+        self._fresh.add(row)
+
+    async def flush(self) -> None:
+        """Put all changed rows into the volume's blocks."""
+        superblock = self._volume.superblock
+        size = superblock.inode_size
+        for row in np.flatnonzero(self.changed).tolist():
+            group, index = divmod(int(self.numbers[row]) - 1, superblock.inodes_per_group)
+            block, slot = divmod(index, superblock.inodes_per_block)
+            data = await self._volume.edit(int(self._groups.table["bg_inode_table"][group]) + block)
+            start = slot * size
+            if row in self._fresh:
+                data[start : start + size] = bytes(size)
+            data[start : start + _CORE] = self.records[row].tobytes()
+            if row in self.tails:
+                data[start + _CORE : start + size] = self.tails[row]
+        self.changed[:] = False
+        self._fresh.clear()

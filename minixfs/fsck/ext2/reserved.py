@@ -1,0 +1,159 @@
+"""The inodes that the format reserves: bad blocks, resizing, journal, and the others, which are empty."""
+
+from __future__ import annotations
+
+import stat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minixfs.errors import Unsupported
+from minixfs.fs.ext2 import layout
+from minixfs.fsck.ext2.context import Context
+from minixfs.fsck.ext2.kinds import Kind
+from minixfs.fsck.ext2.mapping import first_index, span
+
+_DIND = layout.DIRECT_BLOCKS + 1
+_JOURNAL_MAGIC = 0xC03B3998
+_JOURNAL_SUPERBLOCKS = (3, 4)
+_JOURNAL_START = 0x1C
+_BOOT_LOADER_INODE = 5
+
+
+async def check_reserved(context: Context) -> None:
+    """Repair what the reserved inodes say of themselves. Raises Unsupported for a journal that is in use."""
+    table, superblock = context.table, context.superblock
+    row = table.reserved_row(layout.BAD_BLOCKS_INODE)
+    record = table.records[row]
+    suspect = ("i_mode", "i_uid", "i_gid", "i_links_count", "i_file_acl")
+    if any(record[field] for field in suspect) or int(record["i_flags"]) & layout.FLAG_EXTENTS:
+        if context.found(Kind.BAD_BLOCKS_INODE, layout.BAD_BLOCKS_INODE, "the list of bad blocks looks like a file"):
+            table.free(row)
+            table.put(row, "i_dtime", 0)
+    await _check_journal(context)
+    kept = {layout.BAD_BLOCKS_INODE, layout.ROOT_INODE, layout.RESIZE_INODE, layout.JOURNAL_INODE}
+    for number in range(1, superblock.first_inode):
+        row = table.reserved_row(number)
+        mode = int(table.records["i_mode"][row])
+        wrong = mode != 0 and number not in kept
+        if number == _BOOT_LOADER_INODE:
+            wrong = stat.S_ISDIR(mode)
+        if number == layout.RESIZE_INODE:
+            wrong = mode != 0 and not stat.S_ISREG(mode)
+        if wrong and context.found(Kind.RESERVED_INODE, number, f"a reserved inode of mode {mode:06o}"):
+            table.put(row, "i_mode", 0)
+
+
+async def _check_journal(context: Context) -> None:
+    table, superblock = context.table, context.superblock
+    row = table.reserved_row(layout.JOURNAL_INODE)
+    record = table.records[row]
+    if not superblock.compat & layout.COMPAT_HAS_JOURNAL:
+        if record["i_links_count"] or record["i_blocks"] or record["i_block"][0]:
+            if context.found(Kind.JOURNAL, layout.JOURNAL_INODE, "there is no journal, but its inode is in use"):
+                table.free(row)
+                table.put(row, "i_dtime", 0)
+        return
+    if superblock.journal_inode != layout.JOURNAL_INODE:
+        raise Unsupported("the journal is on another device or in an ordinary file", "use e2fsck -p on it")
+    sound = stat.S_ISREG(int(record["i_mode"])) and bool(record["i_links_count"])
+    block = record["i_block"][:1].astype(np.int64)
+    if sound and context.is_block(block)[0]:
+        data = (await context.volume.read_blocks(block)).tobytes()
+        words = [int.from_bytes(data[at : at + 4], "big") for at in (0, 4, _JOURNAL_START)]
+        if words[0] == _JOURNAL_MAGIC and words[1] in _JOURNAL_SUPERBLOCKS:
+            if words[2]:
+                raise Unsupported("the journal of the volume is not empty", "run e2fsck -p on the image")
+            return
+    if context.found(Kind.UNKNOWN_MODE, layout.JOURNAL_INODE, "there is no journal in it; the volume gets none"):
+        table.free(row)
+        table.put(row, "i_dtime", 0)
+        superblock.compat &= ~layout.COMPAT_HAS_JOURNAL
+
+
+# ---- the resize inode ----------------------------------------------------------------------------------------------
+
+
+async def check_resize(context: Context) -> None:
+    """The blocks kept for more group descriptors, as the resize inode lists them."""
+    table, superblock = context.table, context.superblock
+    row = table.reserved_row(layout.RESIZE_INODE)
+    if not superblock.compat & layout.COMPAT_RESIZE_INODE:
+        if table.records["i_block"][row].any():
+            if context.found(Kind.RESIZE_INODE, layout.RESIZE_INODE, "in use, but the volume is not made to grow"):
+                table.free(row)
+                table.put(row, "i_dtime", 0)
+        return
+    if not superblock.reserved_gdt_blocks:
+        return
+    if not await _resize_is_sound(context, row):
+        if context.found(Kind.RESIZE_INODE, layout.RESIZE_INODE, "does not list the blocks kept for growing"):
+            await _make_resize(context, row)
+    else:
+        should = _resize_blocks(context) * (superblock.block_size // layout.SECTOR)
+        if table.records["i_blocks"][row] != should:
+            what = f"a block count of {table.records['i_blocks'][row]}, should be {should}"
+            if context.found(Kind.BLOCK_COUNT, layout.RESIZE_INODE, what):
+                table.put(row, "i_blocks", should)
+
+
+def _lists(context: Context) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint32]]:
+    """The kept blocks of group 0, what each of them must contain, and what the block that lists them must."""
+    superblock = context.superblock
+    per_block = superblock.block_size // 4
+    count, first = superblock.reserved_gdt_blocks, superblock.descriptor_block + superblock.descriptor_blocks
+    kept = np.arange(first, first + count)
+    copies = [group for group in range(1, superblock.groups) if superblock.has_copy(group)]
+    inside = np.zeros((count, per_block), np.uint32)
+    for index, group in enumerate(copies[:per_block]):
+        inside[:, index] = kept + group * superblock.blocks_per_group
+    top = np.zeros(per_block, np.uint32)
+    top[(superblock.descriptor_blocks + np.arange(count)) % per_block] = kept
+    return kept, inside, top
+
+
+def _resize_blocks(context: Context) -> int:
+    superblock = context.superblock
+    copies = sum(superblock.has_copy(group) for group in range(superblock.groups))
+    return 1 + superblock.reserved_gdt_blocks * copies
+
+
+async def _resize_is_sound(context: Context, row: int) -> bool:
+    record = context.table.records[row]
+    pointers = record["i_block"].astype(np.int64)
+    own = pointers[_DIND]
+    others = np.delete(pointers, _DIND)
+    if others.any() or not context.is_free_for_files(int(own)):
+        return False
+    if not record["i_links_count"] or not stat.S_ISREG(int(record["i_mode"])):
+        return False
+    kept, inside, top = _lists(context)
+    if not np.array_equal((await context.volume.read_pointers(np.array([own])))[0], top):
+        return False
+    for start in range(0, len(kept), context.volume.batch_blocks):
+        part = slice(start, start + context.volume.batch_blocks)
+        if not np.array_equal(await context.volume.read_pointers(kept[part]), inside[part]):
+            return False
+    return True
+
+
+async def _make_resize(context: Context, row: int) -> None:
+    table, superblock = context.table, context.superblock
+    own = int(table.records["i_block"][row, _DIND])
+    if not context.is_free_for_files(own) or not superblock.reserved_gdt_blocks:
+        own = context.new_block() or 0
+    if not own:
+        context.judge.failed("but there is no room for the list")
+        return
+    kept, inside, top = _lists(context)
+    (await context.volume.edit(own))[:] = top.tobytes()
+    for block, content in zip(kept.tolist(), inside, strict=True):
+        (await context.volume.edit(block))[:] = content.tobytes()
+    size, per_block = superblock.block_size, superblock.block_size // 4
+    table.records["i_block"][row] = 0
+    table.records["i_block"][row, _DIND] = own
+    table.put(row, "i_mode", stat.S_IFREG | 0o600)
+    table.put(row, "i_links_count", 1)
+    table.put(row, "i_dtime", 0)
+    table.put(row, "i_blocks", _resize_blocks(context) * (size // layout.SECTOR))
+    table.set_size(row, (first_index(per_block, 2) + span(per_block, 2)) * size)
