@@ -123,9 +123,10 @@ class Assembly:
             )
             dev = _FIRST_DEV + len(self.devices)
             label = spec + (f":{partition}" if partition else "")
-            server = (await server_for(device))(device, dev, self.pages, settings)
+            superblock_copy = options.sb if on is None else None
+            server = (await server_for(device, superblock_copy))(device, dev, self.pages, settings)
             server.mounted_on = self._directory.rstrip(b"/") + path if on is not None else self._directory
-            server.superblock_copy = options.sb
+            server.superblock_copy = superblock_copy
             _, warnings = await self.vfs.mount(server, dev, label, on=on, path=path, read_only=read_only)
         except (BadSuperblock, Corrupt, DeviceError, Unsupported) as error:
             device.close()

@@ -1,12 +1,12 @@
-"""Every behaviour holds on our mounts: of the newest format, of the oldest, and of one between them."""
+"""Every behaviour holds on our mounts: of the newest format of MINIX, of the oldest, of one between them, and of ext2."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -29,9 +29,7 @@ class Kind:
     """
 
     name: str
-    version: int
-    name_max: int
-    block_size: int
+    shape: dict[str, Any] = field(hash=False)  # as `make_image` takes it
     sync: bool = False
     families: tuple[str, ...] = ()  # all, if none are named
 
@@ -40,10 +38,12 @@ class Kind:
 
 
 KINDS = [
-    Kind("V3-60-4K", 3, 60, 4096),
-    Kind("V2-30-1K", 2, 30, 1024),
-    Kind("V1-14-1K", 1, 14, 1024),
-    Kind("V2-14-1K-sync", 2, 14, 1024, True, ("append", "mapping", "ownership", "readwrite", "sparse", "truncate")),
+    Kind("V3-60-4K", {"version": 3, "block_size": 4096}),
+    Kind("V2-30-1K", {"version": 2, "name_max": 30}),
+    Kind("V1-14-1K", {"version": 1, "name_max": 14}),
+    Kind("ext2-4K", {"ext2": "-b 4096 -I 256"}),
+    Kind("ext2-1K", {"ext2": "-b 1024 -I 128 -O ^filetype"}),
+    Kind("V2-14-1K-sync", {"version": 2, "name_max": 14}, True, ("append", "mapping", "ownership", "readwrite", "sparse", "truncate")),
 ]
 
 
@@ -64,7 +64,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kind]
         def place(kind: Kind) -> Place:
             if kind not in made:
                 image = tmp_path_factory.mktemp("posix") / "image"
-                mounts.make_image(image, kind.version, kind.name_max, size=IMAGE_SIZE, block_size=kind.block_size)
+                mounts.make_image(image, size=IMAGE_SIZE, **kind.shape)
                 images.append(image)
                 words = ["allow_other", *["sync"] * kind.sync]
                 mount = stack.enter_context(mounts.Mount(image, *words, seconds=SECONDS))

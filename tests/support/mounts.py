@@ -1,6 +1,6 @@
-"""Real mounts of MFS images by `minixfs mount`, for tests, and the checks that an image must pass afterwards.
+"""Real mounts of images by `minixfs mount`, for tests, and the checks that an image must pass afterwards.
 
-    make_image(image, version=3)
+    make_image(image, version=3)        a fresh MFS volume; with ext2="-b 1024" one of mke2fs
     with Mount(image) as mount:         a process of its own, with check_locks on; mount.path is the directory
         ...
     check_image(image)                  our checker, and fsck.minix where it knows the format
@@ -31,6 +31,8 @@ from types import TracebackType
 from minixfs.cli.mount import EXIT_FAILED
 from minixfs.daemon import mountpoint
 from minixfs.errors import UsageError
+from minixfs.fs.ext2 import superblock as ext2_superblock
+from minixfs.fs.ext2.layout import LINK_MAX
 from minixfs.fs.mfs.superblock import Superblock
 from minixfs.fsck.mfs import check
 from minixfs.fsck.report import Report
@@ -288,8 +290,13 @@ def make_image(
     size: int = 16 << 20,
     block_size: int | None = None,
     inodes: int | None = None,
+    ext2: str | None = None,
 ) -> Path:
-    """A fresh MFS volume of `size` bytes in the file `image`."""
+    """A fresh MFS volume of `size` bytes in the file `image`; or an ext2 volume that mke2fs makes with these options."""
+    if ext2 is not None:
+        peers.require("mke2fs", "e2fsck")
+        peers.mke2fs(image, size, options=ext2.split())
+        return image
     with image.open("wb") as file:
         file.truncate(size)
     device = run(open_device(image))
@@ -309,15 +316,29 @@ def give(image: Path, user: User) -> None:
             parent.chmod(parent.stat().st_mode | 0o011)
 
 
-def superblock_of(image: Path) -> Superblock:
+def superblock_of(image: Path) -> Superblock | ext2_superblock.Superblock:
     with image.open("rb") as file:
         file.seek(1024)
-        return Superblock.parse(file.read(1024))
+        raw = file.read(1024)
+    return ext2_superblock.Superblock.parse(raw) if is_ext2(image) else Superblock.parse(raw)
+
+
+def is_ext2(image: Path) -> bool:
+    with image.open("rb") as file:
+        file.seek(1080)
+        return file.read(2) == b"\x53\xef"
 
 
 def limits_of(image: Path) -> Limits:
     """What the behaviours of `tests.posix` may expect of a volume."""
     superblock = superblock_of(image)
+    if isinstance(superblock, ext2_superblock.Superblock):
+        return Limits(
+            symlink_max=min(superblock.block_size, 1024) - 1,
+            link_max=LINK_MAX,
+            file_size_max=superblock.max_file_size,
+            time_resolution=1e-9 if superblock.inode_size > 128 else 1,
+        )
     first = superblock.variant.version == 1
     return Limits(
         name_max=superblock.variant.name_max,
@@ -341,6 +362,11 @@ def check_report(image: Path) -> Report:
 
 def check_image(image: Path, *, clean: bool = True) -> None:
     """Fail unless the unmounted volume is sound and, if `clean`, marked so."""
+    if is_ext2(image):
+        verdict = peers.e2fsck(image)
+        assert verdict.clean, verdict.output
+        assert superblock_of(image).clean or not clean, "not marked clean"
+        return
     report = check_report(image)
     assert not report.findings, "\n".join(finding.message for finding in report.findings[:20])
     assert report.was_clean or not clean, "not marked clean"
@@ -352,5 +378,7 @@ def check_image(image: Path, *, clean: bool = True) -> None:
 def fsck_minix_knows(image: Path) -> bool:
     """Whether fsck.minix is there and can judge a volume of this format."""
     superblock = superblock_of(image)
+    if not isinstance(superblock, Superblock):
+        return False
     known = superblock.block_size == 1024 and not superblock.zone_shift and superblock.variant.name != "hybrid"
     return known and shutil.which("fsck.minix", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None

@@ -199,6 +199,7 @@ class Served:
         is_root: bool = True,
         pool_pages: int = POOL_PAGES,
         capacity: int | None = None,
+        superblock_copy: int | None = None,
     ) -> None:
         self.device = device
         self.settings = settings or Settings()
@@ -207,6 +208,7 @@ class Served:
         self.is_root = is_root
         self.pages = PageCache(PagePool(pool_pages))
         self._capacity = capacity
+        self._superblock_copy = superblock_copy
         self.mounted = self._mount()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -214,7 +216,9 @@ class Served:
         return lambda *arguments, **named: run(request(*arguments, **named))
 
     def _mount(self) -> Mounted:
-        self.server = run(server_for(self.device))(self.device, DEV, self.pages, self.settings, self.clock)
+        kind = run(server_for(self.device, self._superblock_copy))
+        self.server = kind(self.device, DEV, self.pages, self.settings, self.clock)
+        self.server.superblock_copy = self._superblock_copy
         mounted = run(self.server.readsuper(read_only=self.read_only, is_root=self.is_root))
         if self._capacity is not None:
             self.server.volume.cache.resize(self._capacity)
