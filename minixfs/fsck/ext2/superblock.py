@@ -17,6 +17,7 @@ from minixfs.fsck.report import Finding, Judge
 from minixfs.hw.blockdev.device import BlockDevice
 
 _BLOCK_SIZES = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
+_FRAGMENTS = layout.SUPERBLOCK.offsets["s_frags_per_group"]
 _FEATURE_WORDS = ("s_feature_compat", "s_feature_incompat", "s_feature_ro_compat")
 
 
@@ -117,6 +118,9 @@ def _validate(superblock: Superblock, device: BlockDevice) -> None:
     superblock.validate(device.size, read_only=False)
     if superblock.first_inode < layout.FIRST_INODE_REVISION_0:
         raise BadSuperblock(f"bad superblock: first inode {superblock.first_inode}")
+    fragments = int.from_bytes(superblock.raw[_FRAGMENTS : _FRAGMENTS + 4], "little")
+    if fragments != superblock.blocks_per_group:
+        raise BadSuperblock(f"bad superblock: {fragments} fragments in a group of {superblock.blocks_per_group} blocks")
     if superblock.reserved_blocks > superblock.blocks // 2:
         raise BadSuperblock(f"bad superblock: {superblock.reserved_blocks} of {superblock.blocks} blocks are reserved")
     if superblock.reserved_gdt_blocks > superblock.block_size // 4:
