@@ -105,6 +105,8 @@ def plan(size: int, options: Options, tree: Tree) -> Plan:
             f" {contents.total * block_size >> 10} KiB, and there is room for"
             f" {superblock.free_blocks * block_size >> 10} KiB"
         )
+    placement = contents.place(superblock)
+    superblock.free_blocks, superblock.free_inodes = placement.free_blocks, placement.free_inodes
     return Plan(superblock, contents)
 
 
@@ -132,8 +134,6 @@ async def make(device: BlockDevice, made: Plan, progress: Progress | None = None
     device.check_writable()
     await zero(device, 0, superblock.descriptor_block * size)
     await device.flush()
-    placement = contents.place(superblock)
-    superblock.free_blocks, superblock.free_inodes = placement.free_blocks, placement.free_inodes
     await contents.write(Stream(device, 0, progress))
     descriptors = _descriptors(made)
     for number, inodes in enumerate(contents.inodes(superblock)):
