@@ -17,7 +17,7 @@ COMMANDS = {
     "mkfs": ("minixfs.cli.mkfs", "Make a MINIX or ext2 file system."),
     "mkdisk": ("minixfs.cli.mkdisk", "Make a MINIX disk: partitions, root, /home and /usr."),
     "mkproto": ("minixfs.cli.mkproto", "Describe a directory in a MINIX prototype file."),
-    "fsck": ("minixfs.cli.fsck", "Check and repair a MINIX file system."),
+    "fsck": ("minixfs.cli.fsck", "Check and repair MINIX and ext2 file systems."),
     "undo": ("minixfs.cli.undo", "Take back a repair that fsck -z made."),
     "info": ("minixfs.cli.info", "Show what a file system is and how full, or how a file lies."),
     "map": ("minixfs.cli.map", "Show which block belongs to what, as a picture."),

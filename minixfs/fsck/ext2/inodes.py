@@ -2,8 +2,8 @@
 
 `InodeTable.load` reads the inode tables in batches and keeps the inodes in use, the reserved ones, and those that are
 free in an illegal way; so memory follows the number of files, not the size of the tables. An inode is in use when it
-has links. A *row* is an index into the columns; rows stay what they are when inodes are added or freed. Whoever changes a
-column sets `changed` for the row; `flush` puts changed rows back into the volume's blocks.
+has links. A *row* is an index into the columns; rows stay what they are when inodes are added or freed. Whoever changes
+a column sets `changed` for the row; `flush` puts changed rows back into the volume's blocks.
 
 Of what large inodes have behind their first 128 bytes only that is kept (`tails`) which has to be looked at.
 """
@@ -119,7 +119,8 @@ class InodeTable:
     @property
     def ordinary(self) -> NDArray[np.bool_]:
         """The rows in use that files and directories have: the root, and those behind the reserved ones."""
-        return self.used & ((self.numbers == layout.ROOT_INODE) | (self.numbers >= self._volume.superblock.first_inode))
+        named = (self.numbers == layout.ROOT_INODE) | (self.numbers >= self._volume.superblock.first_inode)
+        return np.asarray(self.used & named)
 
     def rows_of_type(self, *types: int) -> NDArray[np.int64]:
         """Ordinary rows."""
@@ -128,7 +129,8 @@ class InodeTable:
     @property
     def fast_symlinks(self) -> NDArray[np.bool_]:
         """Symbolic links whose text is in the inode."""
-        return (self.type == stat.S_IFLNK) & (self.columns["i_size"] <= layout.FAST_SYMLINK_MAX)
+        fast = self.columns["i_size"] <= layout.FAST_SYMLINK_MAX
+        return np.asarray(fast & (self.type == stat.S_IFLNK))
 
     def rows_for(self, numbers: NDArray[Any]) -> NDArray[np.int64]:
         """The row of each inode number, -1 for those not in use."""

@@ -31,7 +31,7 @@ class Kind(StrEnum):
     BLOCK_COUNT = "block-count"
     LARGE_FILE = "large-file"
     XATTR = "xattr"
-    XATTR_HASH = "xattr-hash"
+    XATTR_VALUE = "xattr-value"
     XATTR_REFERENCES = "xattr-references"
     INDEX = "index"
     EMPTY_DIRECTORY = "empty-directory"
@@ -58,7 +58,7 @@ class Kind(StrEnum):
 
 HARMLESS = frozenset({
     Kind.GROUP_FLAGS, Kind.ORPHAN_LIST, Kind.RESERVED_INODE, Kind.JOURNAL, Kind.DELETION_TIME, Kind.HIGH_XATTR,
-    Kind.EXTRA_SIZE, Kind.DEVICE_SIZE, Kind.BAD_SIZE, Kind.BLOCK_COUNT, Kind.LARGE_FILE, Kind.XATTR_HASH, Kind.INDEX,
+    Kind.EXTRA_SIZE, Kind.DEVICE_SIZE, Kind.BAD_SIZE, Kind.BLOCK_COUNT, Kind.LARGE_FILE, Kind.XATTR_VALUE, Kind.INDEX,
     Kind.EMPTY_DIRECTORY, Kind.DIRECTORY_HOLE, Kind.FREE_ENTRY, Kind.SPARE_FILE_TYPE, Kind.UNUSED, Kind.LINK_COUNT,
     Kind.BLOCK_MAP, Kind.INODE_MAP, Kind.PADDING, Kind.GROUP_COUNT,
 })  # fmt: skip

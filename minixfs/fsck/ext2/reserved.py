@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ _JOURNAL_MAGIC = 0xC03B3998
 _JOURNAL_SUPERBLOCKS = (3, 4)
 _JOURNAL_START = 0x1C
 _BOOT_LOADER_INODE = 5
+_QUOTA_INODES = (3, 4)
 
 
 async def check_reserved(context: Context) -> None:
@@ -30,7 +32,12 @@ async def check_reserved(context: Context) -> None:
     if wrong and context.found(Kind.BAD_BLOCKS_INODE, layout.BAD_BLOCKS_INODE, "the list of bad blocks is no list"):
         _clear(context, row)
     await _check_journal(context)
-    kept = {layout.BAD_BLOCKS_INODE, layout.ROOT_INODE, layout.RESIZE_INODE, layout.JOURNAL_INODE}
+    for number in _QUOTA_INODES:
+        row = table.reserved_row(number)
+        wrong = _holds_something(table.record(row))
+        if wrong and context.found(Kind.RESERVED_INODE, number, "the volume has no quotas, but their inode is in use"):
+            _clear(context, row)
+    kept = {*_QUOTA_INODES, layout.BAD_BLOCKS_INODE, layout.ROOT_INODE, layout.RESIZE_INODE, layout.JOURNAL_INODE}
     for number in range(1, superblock.first_inode):
         row = table.reserved_row(number)
         mode = int(table.columns["i_mode"][row])
@@ -41,6 +48,10 @@ async def check_reserved(context: Context) -> None:
             wrong = mode != 0 and not stat.S_ISREG(mode)
         if wrong and context.found(Kind.RESERVED_INODE, number, f"a reserved inode of mode {mode:06o}"):
             table.put(row, "i_mode", 0)
+
+
+def _holds_something(record: dict[str, Any]) -> bool:
+    return bool(record["i_links_count"] or record["i_blocks"] or record["i_block"][0])
 
 
 def _clear(context: Context, row: int) -> None:
@@ -54,8 +65,9 @@ async def _check_journal(context: Context) -> None:
     row = table.reserved_row(layout.JOURNAL_INODE)
     record = table.record(row)
     if not superblock.compat & layout.COMPAT_HAS_JOURNAL:
-        used = bool(record["i_links_count"] or record["i_blocks"] or record["i_block"][0])
-        if used and context.found(Kind.JOURNAL, layout.JOURNAL_INODE, "there is no journal, but its inode is in use"):
+        if _holds_something(record) and context.found(
+            Kind.JOURNAL, layout.JOURNAL_INODE, "there is no journal, but its inode is in use"
+        ):
             _clear(context, row)
         return
     if superblock.journal_inode not in (0, layout.JOURNAL_INODE):

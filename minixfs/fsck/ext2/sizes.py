@@ -115,7 +115,7 @@ async def _block_text_lengths(context: Context, blocks: NDArray[np.int64]) -> ND
 def _lengths(text: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Bytes before the first NUL of each row, the whole row if there is none."""
     ends = text == 0
-    return np.where(ends.any(axis=1), ends.argmax(axis=1), text.shape[1]).astype(np.int64)
+    return np.asarray(np.where(ends.any(axis=1), ends.argmax(axis=1), text.shape[1]), np.int64)
 
 
 async def _mend(context: Context, row: int) -> None:

@@ -12,7 +12,7 @@ from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.entries import name_rows
 from minixfs.fsck.ext2.kinds import Kind
-from minixfs.fsck.ext2.xattr import WRONG_HASH, XATTR_OFFSET, fault_in_inode
+from minixfs.fsck.ext2.xattr import XATTR_OFFSET, fault_in_inode, kind_of
 
 _SPECIAL = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 _ENCRYPTED, _IMAGIC, _CASEFOLD = 0x800, 0x2000, 0x40000000
@@ -139,7 +139,7 @@ async def _check_flags(context: Context) -> None:
 
 def _reserved(context: Context) -> NDArray[np.bool_]:
     numbers = context.table.numbers
-    return (numbers != layout.ROOT_INODE) & (numbers < context.superblock.first_inode)
+    return np.asarray((numbers != layout.ROOT_INODE) & (numbers < context.superblock.first_inode))
 
 
 async def _check_fields(context: Context) -> None:
@@ -190,7 +190,6 @@ async def _check_tails(context: Context) -> None:
         fault = fault_in_inode(bytes(tail[extra:])) if extra < room - XATTR_OFFSET else None
         if fault is not None:
             await name_rows(context, np.array([row]))
-            kind = Kind.XATTR_HASH if fault == WRONG_HASH else Kind.XATTR
-            if context.found(kind, number, f"attributes in the inode: {fault}"):
+            if context.found(kind_of(fault), number, f"attributes in the inode: {fault}"):
                 tail[extra : extra + XATTR_OFFSET] = bytes(XATTR_OFFSET)
                 table.changed[row] = True
