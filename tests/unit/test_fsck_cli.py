@@ -301,3 +301,12 @@ def test_fsck_leaves_other_file_systems_alone(volume: Path) -> None:
     assert done.returncode == 8
     assert "ext2" in done.stderr
     assert volume.read_bytes() == data
+
+
+def test_fsck_without_standard_input_asks_nothing(volume: Path) -> None:
+    """So fsck(8) runs the helpers of several file systems at once."""
+    before = harm(volume, "link_count")
+    process = ["sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM, "fsck", str(volume)]
+    done = subprocess.run(process, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 4, done.stderr
+    assert volume.read_bytes() == before
