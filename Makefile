@@ -14,6 +14,7 @@ help:
 	@echo "make test       style, types, import rules and all tests with real mounts"
 	@echo "make test-long  the slow and exhaustive tests as well"
 	@echo "make bench      compare the speed with other file systems (ARGS=--quick for a look)"
+	@echo "make bench-tools  compare mkfs, cp, fsck and ls with the C programs"
 	@echo "make lint       style, types and import rules alone"
 	@echo "make docs       renew what is generated in docs/"
 	@echo "make clean      remove .venv and caches"
@@ -50,6 +51,10 @@ test-long: $(READY) peers
 .PHONY: bench
 bench: $(READY) peers
 	python -m benchmarks $(ARGS)
+
+.PHONY: bench-tools
+bench-tools: $(READY) peers
+	python -m benchmarks.tools $(ARGS)
 
 .PHONY: docs
 docs: $(READY)

@@ -32,7 +32,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help=f"default {ROUNDS}, with --quick {QUICK_ROUNDS}")
     parser.add_argument(
         "--fs", default=",".join(contenders.DEFAULT), metavar="A,B,...",
-        help=f"contenders, the first is compared with the rest; of {', '.join(contenders.CONTENDERS)}"
+        help=f"contenders, ours are compared with the rest; of {', '.join(contenders.CONTENDERS)}"
         f" (default {','.join(contenders.DEFAULT)})",
     )  # fmt: skip
     parser.add_argument(

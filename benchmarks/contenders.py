@@ -7,6 +7,7 @@ runs with the options a user gets when he gives none, unless its class says othe
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from abc import ABC, abstractmethod
@@ -89,6 +90,18 @@ class Fuse2fs(Ext2):
         return ["fuse2fs", "-f", str(image), str(directory), *(["-o", self.options] if self.options else [])]
 
 
+class Kernel(Ext2):
+    """The kernel's driver on a loop device: what no FUSE server can reach."""
+
+    programs = ("mount", "mke2fs")
+
+    def missing(self) -> str | None:
+        return super().missing() or (None if os.geteuid() == 0 else "only root may mount")
+
+    def serve(self, image: Path, directory: Path) -> list[str]:
+        return [sys.executable, "-m", "benchmarks.kernel_mount", str(image), str(directory)]
+
+
 class Null(Contender):
     """The pyfuse3 server that keeps everything in memory."""
 
@@ -120,8 +133,10 @@ CONTENDERS: dict[str, Contender] = {
         MinixExt2("minixfs-ext2"),
         Fuse2fs("fuse2fs"),
         Fuse2fs("fuse2fs-caching", "attr_timeout=3600,entry_timeout=3600,negative_timeout=3600"),
+        Kernel("kernel"),
         Null("null", spin=True),
         Null("null-no-spin", spin=False),
     )
 }
-DEFAULT = ("minixfs", "fuse2fs", "null")
+OURS = ("minixfs", "minixfs-ext2")
+DEFAULT = (*OURS, "fuse2fs", "kernel", "null")

@@ -1,7 +1,7 @@
 """Turns samples into tables for people and a JSON document for programs.
 
-A figure is the median over the rounds. A ratio compares medians, the first contender's time over another's,
-so below 1 the first is faster; the range beside it is that of the ratios of single rounds. `cpu` is the
+A figure is the median over the rounds. A ratio compares medians, the time of one of ours over another's, so
+below 1 we are faster; the range beside it is that of the ratios of single rounds. `cpu` is the
 server's CPU seconds, median.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from benchmarks.contenders import OURS
 from benchmarks.measure import Results, Sample, ServerLife
 
 MIB = 1 << 20
@@ -27,7 +28,7 @@ class Sheet:
 
 
 def sheets(results: Results, names: Sequence[str]) -> list[Sheet]:
-    """All tables for the contenders `names`; the first is the one compared with the others."""
+    """All tables for the contenders `names`."""
     return [_times(results.samples, names), _servers(results.lives, names)]
 
 
@@ -63,11 +64,21 @@ def ratio(ours: dict[int, Sample], theirs: dict[int, Sample]) -> str:
     return f"{of_medians:.2f} ({min(singles):.2f}-{max(singles):.2f})"
 
 
+def compared(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Each of ours with each of the others; if all are of one side, the first with the rest."""
+    ours = [name for name in names if name in OURS]
+    others = [name for name in names if name not in OURS]
+    if not ours or not others:
+        return [(names[0], other) for other in names[1:]]
+    return [(name, other) for name in ours for other in others]
+
+
 def _times(samples: Sequence[Sample], names: Sequence[str]) -> Sheet:
     header = ["workload"]
     for name in names:
         header += [name, "cpu s"]
-    header += [f"{names[0]}/{other}" for other in names[1:]]
+    pairs = compared(names)
+    header += [f"{ours}/{other}" for ours, other in pairs]
     keys = dict.fromkeys((sample.session, sample.phase) for sample in samples)
     rows = []
     for key in keys:
@@ -79,7 +90,7 @@ def _times(samples: Sequence[Sample], names: Sequence[str]) -> Sheet:
                 row.append(f"{median(sample.cpu_seconds for sample in runs):.2f}")
             else:
                 row += ["-", "-"]
-        rows.append(row + [ratio(rounds[names[0]], rounds[other]) for other in names[1:]])
+        rows.append(row + [ratio(rounds[ours], rounds[other]) for ours, other in pairs])
     return Sheet("Time a unit of work (medians)", header, rows)
 
 

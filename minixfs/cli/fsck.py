@@ -22,7 +22,7 @@ from minixfs.cli.offline import complain
 from minixfs.errors import UsageError
 
 if TYPE_CHECKING:
-    from minixfs.fsck.blocks import Progress
+    from minixfs.fsck.blocks import Progress, Tick
     from minixfs.fsck.report import Finding, Policy, Report
     from minixfs.hw.blockdev.device import BlockDevice
 
@@ -35,11 +35,14 @@ class _Wishes:
 
     asks: bool
     repairs: bool
+    preens: bool
     skips: bool
     verbose: bool
     progress: int | None
     undo: str | None
     padding: bool | None
+    superblock: int | None
+    block_size: int | None
     memory: int
     as_json: bool
 
@@ -51,6 +54,8 @@ class _Wishes:
 @click.option("-y", "repair", is_flag=True, help="Repair without asking.")
 @click.option("-r", "ask", is_flag=True, help="Ask before each repair (as is done on a terminal anyway).")
 @click.option("-f", "--force", is_flag=True, help="With -p: check even if the volume is marked clean.")
+@click.option("-b", "superblock", type=click.IntRange(1), metavar="BLOCK", help="ext2: use the superblock in BLOCK.")
+@click.option("-B", "block_size", type=click.IntRange(1024), metavar="BYTES", help="ext2: the block size, for -b.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what is on the volume.")
 @click.option("-C", "progress", type=int, metavar="FD", help="Write progress to this descriptor; 0: show a bar.")
 @click.option("-z", "undo", metavar="FILE", help="Put by in FILE what is overwritten, for 'minixfs undo'.")
@@ -64,6 +69,8 @@ def fsck(
     repair: bool,
     ask: bool,
     force: bool,
+    superblock: int | None,
+    block_size: int | None,
     verbose: bool,
     progress: int | None,
     undo: str | None,
@@ -71,9 +78,10 @@ def fsck(
     memory: int,
     as_json: bool,
 ) -> int:
-    """Check the MINIX file systems in the IMAGEs (or IMAGE:p0s1, IMAGE@@OFFSET).
+    """Check the MINIX and ext2 file systems in the IMAGEs (or IMAGE:p0s1, IMAGE@@OFFSET).
 
-    Without -n, -p or -y each repair is asked for on a terminal; elsewhere nothing is changed.
+    Without -n, -p or -y each repair is asked for on a terminal; elsewhere nothing is changed. Of ext2 -p repairs what
+    nothing can be lost by, and stops at anything else.
     """
     if look + preen + repair + ask > 1:
         raise UsageError("-n, -p, -y and -r exclude each other: give one of them", USAGE)
@@ -81,18 +89,25 @@ def fsck(
         raise UsageError("-z is for the repair of one image: give one, without -n", USAGE)
     if undo is not None and os.path.lexists(undo):
         raise UsageError(f"{undo} exists, and may be needed to take back another repair: name a new file", OPERATIONAL)
-    if ask and (as_json or not sys.stdin.isatty()):
+    if block_size is not None and superblock is None:
+        raise UsageError("-B says how to count the block of -b: give both", USAGE)
+    # fsck(8) runs several of us at once with standard input closed.
+    terminal = sys.stdin is not None and sys.stdin.isatty() and not as_json
+    if ask and not terminal:
         raise UsageError("-r asks on a terminal, and there is none: use -n to look or -y to repair", OPERATIONAL)
     # Numpy would start a thread for each processor, for matrices that we do not have.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     wishes = _Wishes(
-        asks=ask or (not (look or preen or repair) and sys.stdin.isatty() and not as_json),
+        asks=terminal and not (look or preen or repair),
         repairs=preen or repair,
+        preens=preen,
         skips=preen and not force,
         verbose=verbose,
         progress=progress,
         undo=undo,
         padding=None if pad is None else pad == "1",
+        superblock=superblock,
+        block_size=block_size,
         memory=memory << 20,
         as_json=as_json,
     )
@@ -128,18 +143,16 @@ def _reported(image: str, wishes: _Wishes, interrupt: Interrupt) -> int:
 
 
 def _fsck(image: str, wishes: _Wishes, interrupt: Interrupt) -> int:
-    from minixfs.fsck.mfs import check, is_clean
     from minixfs.fsck.report import REPAIR, REPORT, Policy
     from minixfs.hw.blockdev.open import open_device
     from minixfs.hw.runtime import run
 
     questions = _Questions(image, interrupt) if wishes.asks else None
     policy = Policy(write=True, ask=questions) if questions else REPAIR if wishes.repairs else REPORT
-    device = run(open_device(image, read_only=not policy.write, probe=_has_superblock))
+    device = run(open_device(image, read_only=not policy.write, probe=_is_known))
     try:
-        if not run(_has_superblock(device)):
-            run(_refuse_others(device))
-        elif wishes.skips and run(is_clean(device)):
+        is_ext2 = wishes.superblock is not None or run(_is_ext2(device))
+        if wishes.skips and run(_is_clean(device, is_ext2)):
             facts = {"image": image, "skipped": True, "exit_code": 0}
             click.echo(json.dumps(facts) if wishes.as_json else f"{image}: clean")
             return 0
@@ -149,16 +162,7 @@ def _fsck(image: str, wishes: _Wishes, interrupt: Interrupt) -> int:
                 interrupt.check()
                 show(progress)
 
-            report = run(
-                check(
-                    device,
-                    policy,
-                    padding=wishes.padding,
-                    memory_limit=wishes.memory,
-                    tick=tick,
-                    undo=wishes.undo,
-                )
-            )
+            report = run((_check_ext2 if is_ext2 else _check_mfs)(device, wishes, policy, tick))
     finally:
         device.close()
     if wishes.as_json:
@@ -169,7 +173,51 @@ def _fsck(image: str, wishes: _Wishes, interrupt: Interrupt) -> int:
     return report.exit_code
 
 
-async def _has_superblock(device: BlockDevice) -> bool:
+async def _check_mfs(device: BlockDevice, wishes: _Wishes, policy: Policy, tick: Tick) -> Report:
+    from minixfs.fsck.mfs import check
+
+    return await check(device, policy, padding=wishes.padding, memory_limit=wishes.memory, tick=tick, undo=wishes.undo)
+
+
+async def _check_ext2(device: BlockDevice, wishes: _Wishes, policy: Policy, tick: Tick) -> Report:
+    from minixfs.fsck.ext2 import PREEN, Place, check
+
+    if wishes.padding is not None:
+        raise UsageError("--pad is for MINIX: the unused bits of ext2 bitmaps are always 1", USAGE)
+    place = None if wishes.superblock is None else Place(wishes.superblock, wishes.block_size)
+    policy = PREEN if wishes.preens else policy
+    return await check(device, policy, place=place, memory_limit=wishes.memory, tick=tick, undo=wishes.undo)
+
+
+# ---- which file system -----------------------------------------------------------------------------------------------
+
+
+async def _is_known(device: BlockDevice) -> bool:
+    """Whether the device begins with a superblock, so that it is no disk with partitions."""
+    from minixfs.fsck.ext2 import recognise
+
+    return await recognise(device) or await _is_mfs(device)
+
+
+async def _is_ext2(device: BlockDevice) -> bool:
+    """Whether to check for ext2. Where neither that nor MINIX is to be seen, ext2 has copies of its superblock.
+
+    Raises UsageError for what is something else: remains of an older volume there are nothing to repair.
+    """
+    from minixfs.fsck.ext2 import recognise, recognise_copy
+    from minixfs.mkfs.occupant import occupant
+
+    if await recognise(device):
+        return True
+    if await _is_mfs(device):
+        return False
+    meaning = await occupant(device)
+    if meaning is not None:
+        raise UsageError(f"{device.name} holds {meaning}, not a MINIX or ext2 file system", OPERATIONAL)
+    return await recognise_copy(device)
+
+
+async def _is_mfs(device: BlockDevice) -> bool:
     from minixfs.errors import BadSuperblock
     from minixfs.fsck.mfs import is_clean
 
@@ -180,13 +228,15 @@ async def _has_superblock(device: BlockDevice) -> bool:
     return True
 
 
-async def _refuse_others(device: BlockDevice) -> None:
-    """Raise UsageError for what is something else: remains of an older MINIX volume there are nothing to repair."""
-    from minixfs.mkfs.occupant import occupant
+async def _is_clean(device: BlockDevice, is_ext2: bool) -> bool:
+    """Whether there is nothing to do for -p."""
+    from minixfs.errors import BadSuperblock
+    from minixfs.fsck import ext2, mfs
 
-    meaning = await occupant(device)
-    if meaning is not None:
-        raise UsageError(f"{device.name} holds {meaning}, not a MINIX file system", OPERATIONAL)
+    try:
+        return await ext2.is_clean(device) if is_ext2 else await mfs.is_clean(device)
+    except BadSuperblock:
+        return False
 
 
 class _Questions:
@@ -216,19 +266,20 @@ def _print(image: str, report: Report, policy: Policy, verbose: bool) -> None:
     if unshown:
         click.echo(f"{image}: and {unshown} more")
     totals = report.totals
-    use = (
-        f"{totals['inodes_used']}/{totals['inodes']} inodes, {totals['zones_used']}/{totals['zones']} zones"
-        f" of {totals['zone_size']} bytes"
-    )
     if report.left:
         advice = "STILL DIRTY" if policy.write else f"repair with: minixfs fsck -y {image}"
         click.echo(f"{image}: {report.left} faults left, {report.fixed} repaired; {advice}")
     elif report.fixed:
-        click.echo(f"{image}: {report.fixed} faults repaired, marked clean; {use}")
+        click.echo(f"{image}: {report.fixed} faults repaired, marked clean; {_use(totals)}")
     else:
-        click.echo(f"{image}: no faults; {use}")
+        click.echo(f"{image}: no faults; {_use(totals)}")
     if report.undo is not None:
         click.echo(f"{image}: to take this back: minixfs undo {report.undo} {image}")
-    if verbose:
+    if verbose and totals:
         for name in ("files", "directories", "symlinks", "other"):
             click.echo(f"  {totals[name]:8} {name}")
+
+
+def _use(totals: dict[str, int]) -> str:
+    inodes, zones = (f"{totals[f'{name}_used']}/{totals[name]} {name}" for name in ("inodes", "zones"))
+    return f"{inodes}, {zones} of {totals['zone_size']} bytes"

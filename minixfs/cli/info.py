@@ -2,7 +2,8 @@
 partitions. One file: how it lies.
 
 Of a volume that cannot be mounted everything that its superblock says is shown, and then why; the exit code is 1.
-MFS superblocks hold no dates; the age of the root directory is the best that they can tell.
+MFS superblocks hold no dates; the age of the root directory is the best that they can tell. In a value for blkid's
+lines that is not safe for a shell, characters have backslashes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ from minixfs.image.anatomy.volume import Anatomy, Facts, identify, no_file_syste
 if TYPE_CHECKING:
     from minixfs.image.anatomy.blocks import Layout
 
+_SPECIAL = " \"'\\$`<>"
 PATIENCE = 5.0
 """Seconds that looking for fragmentation may take."""
 EXIT_UNKNOWN = 2
@@ -46,7 +49,8 @@ EXIT_UNKNOWN = 2
     help="export: KEY=value lines as blkid writes them; value: the values alone.",
 )
 @click.option("-s", "--match-tag", "keys", multiple=True, metavar="KEY", help="With -o: only this one (repeatable).")
-def info(image: str, as_json: bool, output: str, keys: tuple[str, ...]) -> int:
+@click.option("-v", "--verbose", is_flag=True, help="With a line for every block group, where there are groups.")
+def info(image: str, as_json: bool, output: str, keys: tuple[str, ...], verbose: bool) -> int:
     """Show what IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET) is and how full it is, or how a file in it lies.
 
     The exit code is 1 when it cannot be mounted; with -o it is 2 when IMAGE is nothing known.
@@ -68,25 +72,33 @@ def info(image: str, as_json: bool, output: str, keys: tuple[str, ...]) -> int:
         if output != "full":
             _tags({"DEVNAME": image, **anatomy.tags()}, output, keys)
             return 0
-        return _volume(image, anatomy, as_json)
+        return _volume(image, anatomy, as_json, verbose)
 
 
 # ---- one volume ----------------------------------------------------------------------------------------------------
 
 
-def _volume(image: str, anatomy: Anatomy, as_json: bool) -> int:
+def _volume(image: str, anatomy: Anatomy, as_json: bool, verbose: bool) -> int:
     facts, failure = anatomy.facts(), None
     try:
         facts |= _usage(image)
         facts["fragmentation"] = _fragmentation(anatomy)
     except MinixFsError as error:
         failure = error
+    try:
+        table = anatomy.table() if verbose else []
+    except MinixFsError as error:
+        table, failure = [], failure or error
     if as_json:
-        _print_json({"image": image, **facts, "mountable": failure is None})
+        header, *rows = table or [()]
+        shown: Facts = {"group_table": [dict(zip(header, row, strict=True)) for row in rows]} if rows else {}
+        _print_json({"image": image, **facts, **shown, "mountable": failure is None})
     else:
         lines = anatomy.lines(_size) | _usage_lines(facts)
         width = max(map(len, lines))
         click.echo("\n".join(f"{label:{width}}  {text}" for label, text in lines.items()))
+        if table:
+            click.echo("\n" + "\n".join(_columns(table)))
     if failure is None:
         return 0
     complain(failure)
@@ -154,7 +166,12 @@ def _tags(tags: dict[str, str], output: str, keys: tuple[str, ...]) -> None:
         click.echo("".join(f"{value}\n" for key, value in shown.items() if key != "DEVNAME"), nl=False)
     elif shown:
         shown = {"DEVNAME": printable(os.fsencode(tags["DEVNAME"]))} | shown
-        click.echo("\n".join(f"{key}={value}" for key, value in shown.items()))
+        click.echo("\n".join(f"{key}={_escaped(value)}" for key, value in shown.items()))
+
+
+def _escaped(value: str) -> str:
+    """For a shell, as blkid does it."""
+    return "".join(f"\\{character}" if character in _SPECIAL else character for character in value)
 
 
 # ---- one file ------------------------------------------------------------------------------------------------------
@@ -196,10 +213,12 @@ def _layout_lines(name: str, layout: Layout) -> list[str]:
          f"{run.physical}-{run.physical + run.length - 1}", str(run.length))
         for index, run in enumerate(layout.runs)
     ]  # fmt: skip
-    if layout.runs:
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return lines
+    return lines + _columns(rows) if layout.runs else lines
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.rjust, row, widths)).rstrip() for row in rows]
 
 
 # ---- a whole disk --------------------------------------------------------------------------------------------------

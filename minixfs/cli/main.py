@@ -14,10 +14,10 @@ from minixfs.errors import MinixFsError
 COMMANDS = {
     "mount": ("minixfs.cli.mount", "Mount an image on a directory."),
     "umount": ("minixfs.cli.umount", "Unmount, and wait until the image is final."),
-    "mkfs": ("minixfs.cli.mkfs", "Make a MINIX file system."),
+    "mkfs": ("minixfs.cli.mkfs", "Make a MINIX or ext2 file system."),
     "mkdisk": ("minixfs.cli.mkdisk", "Make a MINIX disk: partitions, root, /home and /usr."),
     "mkproto": ("minixfs.cli.mkproto", "Describe a directory in a MINIX prototype file."),
-    "fsck": ("minixfs.cli.fsck", "Check and repair a MINIX file system."),
+    "fsck": ("minixfs.cli.fsck", "Check and repair MINIX and ext2 file systems."),
     "undo": ("minixfs.cli.undo", "Take back a repair that fsck -z made."),
     "info": ("minixfs.cli.info", "Show what a file system is and how full, or how a file lies."),
     "map": ("minixfs.cli.map", "Show which block belongs to what, as a picture."),
@@ -44,6 +44,7 @@ COMMANDS = {
     "df": ("minixfs.cli.df", "Show how full images are."),
     "tree": ("minixfs.cli.tree", "Draw a tree of files."),
     "shell": ("minixfs.cli.shell.command", "Work in an image as in a shell."),
+    "completion": ("minixfs.cli.completion.command", "Print the script that makes a shell complete all this."),
 }
 
 SECTIONS = {

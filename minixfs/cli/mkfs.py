@@ -9,19 +9,17 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from minixfs.cli.failures import USAGE, exit_codes
+from minixfs.cli.makers import MAKERS, Maker, bytes_of, ext2_options, mfs_options, own_words
 from minixfs.errors import UsageError
 
 if TYPE_CHECKING:
-    from minixfs.fs.mfs.layout import Variant
-    from minixfs.fs.mfs.superblock import Superblock
-    from minixfs.mkfs.mfs import Options
-    from minixfs.mkfs.mfs_contents import Contents
+    from minixfs.mkfs.populate import Limits
     from minixfs.trees.entry import Entry
     from minixfs.trees.proto import Prototype
 
@@ -31,7 +29,8 @@ _FIT = re.compile(r"fit(?:\+([0-9]+)%|\+(.+))?")
 @click.command()
 @click.argument("image", type=click.Path())
 @click.argument("size", required=False)
-@click.option("-t", "--type", "fstype", default="mfs", type=click.Choice(["mfs"]), help="File system to make.")
+@click.option("-t", "--type", "fstype", default="mfs", type=click.Choice(["mfs", "ext2"]), show_default=True,
+              help="File system to make.")  # fmt: skip
 @click.option("-d", "--directory", "--populate", "content", metavar="SOURCE",
               help="Put these files in it: a directory, or a tar file (- for standard input).")  # fmt: skip
 @click.option("--proto", metavar="FILE", help="Put in it what this MINIX prototype file says.")
@@ -43,15 +42,12 @@ _FIT = re.compile(r"fit(?:\+([0-9]+)%|\+(.+))?")
 @click.option("--owner", metavar="UID:GID", help="Owner of every file; default: as found.")
 @click.option("--root-owner", metavar="UID:GID", help="Owner of the root directory; default: as found, or you.")
 @click.option("--mtime", metavar="TIME", help="Time of every file; default: as found, or now.")
-@click.option("--version", type=int, help="MINIX file system version: 1, 2 or 3 (the default).")
-@click.option("--variant", type=click.Choice(["hybrid"]), help="hybrid: the V2 that MINIX 3 makes, with 60-byte names.")
-@click.option("-n", "--name-length", type=int, metavar="BYTES", help="Longest name: 14 or 30 (V1, V2), 60 (V3).")
-@click.option("-B", "--block-size", metavar="SIZE", help="1024 to 65024 in steps of 512; default 4096 (V3 only).")
+@click.option("-B", "--block-size", metavar="SIZE",
+              help="MFS V3: 1024 to 65024 by 512, default 4096. ext2: 1024, 2048, 4096, default by size.")  # fmt: skip
 @click.option("-i", "--inodes", metavar="[+]N", help="Number of inodes, or with + of spare ones; default by size.")
-@click.option("-z", "--zone-shift", type=int, default=0, metavar="N", help="Blocks in a zone, as a power of 2.")
-@click.option("--big-endian", is_flag=True, help="The byte order of 68000 machines (V1, V2).")
-@click.option("--padding", type=click.Choice(["linux", "minix"]), default="linux", show_default=True,
-              help="Unused bits of the bitmaps: set, as Linux wants them, or clear, as MINIX leaves them.")  # fmt: skip
+@mfs_options
+@ext2_options
+@click.option("--dry-run", is_flag=True, help="Write nothing; only say what would be made.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite what is there without asking.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing when all is well.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what was made.")
@@ -69,39 +65,37 @@ def mkfs(
     owner: str | None,
     root_owner: str | None,
     mtime: str | None,
-    version: int | None,
-    variant: str | None,
-    name_length: int | None,
     block_size: str | None,
     inodes: str | None,
-    zone_shift: int,
-    big_endian: bool,
-    padding: str,
+    dry_run: bool,
     force: bool,
     quiet: bool,
     verbose: bool,
     as_json: bool,
+    **own: Any,
 ) -> int:
-    """Make a MINIX file system in IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET).
+    """Make a MINIX or ext2 file system in IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET).
 
-    SIZE is a number of blocks, or of bytes with K, M or G behind it; a missing IMAGE is created with that size.
-    "fit" is just enough for the files of -d, "fit+10%" and "fit+4M" leave room for more. By default the file system
-    fills IMAGE, or fits if IMAGE is missing. A prototype says its size itself; "0 0" in it means that it fits.
+    SIZE is a number of blocks (ext2: of -B, or of 1024 bytes), or of bytes with K, M or G behind it; a missing IMAGE is
+    created with that size. "fit" is just enough for the files of -d, "fit+10%" and "fit+4M" leave room for more. By
+    default the file system fills IMAGE, or fits if IMAGE is missing. A prototype says its size itself; "0 0" in it
+    means that it fits.
 
     With SOURCE_DATE_EPOCH in the environment no time is later than that, and the same files make the same image.
     """
     with exit_codes():
-        from minixfs.cli.source import adjusting, parse_owner
+        from minixfs.cli.source import adjusting, fixed_time, parse_owner
         from minixfs.cli.target import is_missing
-        from minixfs.mkfs.mfs import Options, choose_variant, contents_for, limits_for
         from minixfs.mkfs.populate import gather
 
-        chosen = choose_variant(version, name_length, hybrid=variant == "hybrid")
+        words = own_words(click.get_current_context(), fstype, own)
         fit = "fit" if extra is None else f"fit+{extra}%"
         prototype = _prototype(proto, proto_extensions, keep_mtime)
         if prototype is not None:
             if content is not None:
                 raise UsageError("the files come from -d or from --proto; give only one", USAGE)
+            if fstype != "mfs":
+                raise UsageError("a prototype says what is in a MINIX file system; use -d for others", USAGE)
             size = size or str(prototype.blocks or fit)
             inodes = inodes or (str(prototype.inodes) if prototype.inodes else None)
         if size is None and content is not None and is_missing(image):
@@ -109,24 +103,29 @@ def mkfs(
         if extra is not None and size != fit:
             raise UsageError("-x goes with an image that fits its files; leave SIZE out, or write fit+10%", USAGE)
         total, spare = _inodes(inodes)
-        options = Options(
-            variant=chosen,
-            block_size=None if block_size is None else _bytes(block_size),
-            inodes=total,
-            zone_shift=zone_shift,
-            big_endian=big_endian,
-            padding=padding == "linux",
-        )
+        maker = MAKERS[fstype](None if block_size is None else bytes_of(block_size), total, fixed_time(mtime), words)
         adjust = adjusting(owner, mtime)
         root = None if root_owner is None else parse_owner(root_owner)
-        with nullcontext(prototype) if prototype else _entries(content, one_file_system, image, chosen) as entries:
-            contents = contents_for(gather(_rooted(adjust(entries), root), limits_for(options)), options)
-            wish = _sized(size, options, contents, spare)
-            if prototype is not None and prototype.blocks > (wish.options.blocks or 0):
-                raise UsageError(f"{proto} wants {prototype.blocks} blocks, SIZE gives {wish.options.blocks}", USAGE)
-            superblock = _make(image, wish, contents, force, show=not quiet)
-        if as_json or not quiet:
-            _describe(image, superblock, contents, verbose, as_json)
+        with (
+            nullcontext(prototype) if prototype else _entries(content, one_file_system, image, maker.limits) as entries
+        ):
+            tree = gather(_rooted(adjust(entries), root), maker.limits)
+            if tree.left_out and not quiet:
+                kept = f"{maker.limits.name} does not keep the extended attributes of {tree.left_out} files"
+                click.echo(f"minixfs mkfs: {kept}", err=True)
+            maker.take(tree)
+            wish = _sized(size, maker, spare)
+            if prototype is not None and prototype.blocks * maker.unit > (wish.length or 0):
+                blocks = (wish.length or 0) // maker.unit
+                raise UsageError(f"{proto} wants {prototype.blocks} blocks, SIZE gives {blocks}", USAGE)
+            if dry_run:
+                maker.plan(_size_of(image, wish))
+            else:
+                _make(image, wish, maker, force, show=not quiet)
+        if as_json:
+            click.echo(json.dumps({"image": image, **maker.facts()}))
+        elif not quiet:
+            _describe(image, maker, verbose)
     return 0
 
 
@@ -137,51 +136,57 @@ mkfs.usage_exit_code = USAGE  # type: ignore[attr-defined]  # read by main for e
 class _Wish:
     """What SIZE asks for: `length` in bytes of an image that is missing or too small, `exact` also of a larger one."""
 
-    options: Options
     length: int | None = None
     exact: bool = False
 
 
-def _sized(size: str | None, options: Options, contents: Contents, spare: int | None) -> _Wish:
+def _sized(size: str | None, maker: Maker, spare: int | None) -> _Wish:
     """`spare` is the number of inodes that shall be left, None if that does not matter."""
-    from minixfs.mkfs.mfs import block_size_for, fitted
-
-    block_size = block_size_for(options)
     match = _FIT.fullmatch(size or "")
     if match is not None:
-        room = _bytes(match[2]) if match[2] else 0
-        options = fitted(options, contents, percent=int(match[1] or 0), room=room, inodes=spare or 0)
-        return _Wish(options, (options.blocks or 0) * block_size, exact=True)
-    if spare is not None:
-        options = replace(options, inodes=len(contents.tree) + spare)
+        room = bytes_of(match[2]) if match[2] else 0
+        return _Wish(maker.fit(int(match[1] or 0), room, spare or 0), exact=True)
     if size is None:
-        return _Wish(options)
-    blocks = int(size) if size.isdigit() else _bytes(size) // block_size
-    return _Wish(replace(options, blocks=blocks), blocks * block_size)
+        maker.ask(None, spare)
+        return _Wish()
+    blocks = int(size) if size.isdigit() else bytes_of(size) // maker.unit
+    maker.ask(blocks, spare)
+    return _Wish(blocks * maker.unit)
 
 
-def _make(image: str, wish: _Wish, contents: Contents, force: bool, show: bool) -> Superblock:
+def _size_of(image: str, wish: _Wish) -> int:
+    """How many bytes `image` has, or would have."""
+    from minixfs.cli.target import is_missing
+    from minixfs.hw.blockdev.open import open_device
+    from minixfs.hw.runtime import run
+
+    if is_missing(image):
+        return wish.length or 0
+    device = run(open_device(image, read_only=True))
+    try:
+        return max(device.size, wish.length or 0) if os.path.isfile(image) else device.size
+    finally:
+        device.close()
+
+
+def _make(image: str, wish: _Wish, maker: Maker, force: bool, show: bool) -> None:
     from minixfs.cli.interrupt import interruptible
     from minixfs.cli.progress import progress
     from minixfs.cli.target import target
     from minixfs.hw.runtime import run
-    from minixfs.mkfs.mfs import make, plan
 
-    def check(device_size: int) -> None:
-        plan(device_size, wish.options, contents)
-
-    with target(image, wish.length, force=force, exact=wish.exact, check=check) as device:
-        with interruptible() as interrupt, progress("writing", contents.length, show) as advance:
+    with target(image, wish.length, force=force, exact=wish.exact, check=maker.plan) as device:
+        with interruptible() as interrupt, progress("writing", maker.length, show) as advance:
 
             def tick(amount: int) -> None:
                 interrupt.check()
                 advance(amount)
 
-            return run(make(device, wish.options, contents, tick))
+            run(maker.make(device, tick))
 
 
 @contextmanager
-def _entries(content: str | None, one_file_system: bool, image: str, variant: Variant) -> Iterator[Iterable[Entry]]:
+def _entries(content: str | None, one_file_system: bool, image: str, limits: Limits) -> Iterator[Iterable[Entry]]:
     """The files to put into the volume: nothing but a root directory without `content`."""
     from minixfs.cli.source import source
     from minixfs.trees.entry import Entry
@@ -189,11 +194,11 @@ def _entries(content: str | None, one_file_system: bool, image: str, variant: Va
     if content is not None:
         if os.path.isdir(content) and os.path.realpath(image).startswith(os.path.join(os.path.realpath(content), "")):
             raise UsageError(f"{image} is in {content} itself; put it somewhere else", USAGE)
-        with source(content, one_file_system=one_file_system) as entries:
+        with source(content, one_file_system=one_file_system, xattrs=limits.has_xattrs) as entries:
             yield entries
     else:
         uid, gid, now = os.getuid(), os.getgid(), time.time_ns()
-        uid, gid = (uid if uid <= variant.id_max else 0), (gid if gid <= variant.gid_max else 0)
+        uid, gid = (uid if uid <= limits.uid_max else 0), (gid if gid <= limits.gid_max else 0)
         yield [Entry(b"", stat.S_IFDIR | 0o755, uid, gid, mtime=now, atime=now, ctime=now)]
 
 
@@ -224,42 +229,9 @@ def _inodes(text: str | None) -> tuple[int | None, int | None]:
     return (None, int(text)) if text.startswith("+") else (int(text), None)
 
 
-def _describe(image: str, superblock: Superblock, contents: Contents, verbose: bool, as_json: bool) -> None:
-    files = len(contents.tree)
-    facts = {
-        "image": image,
-        "variant": superblock.variant.name,
-        "big_endian": superblock.swapped,
-        "block_size": superblock.block_size,
-        "zone_size": superblock.zone_size,
-        "zones": superblock.zones,
-        "first_data_zone": superblock.first_data_zone,
-        "free_zones": superblock.zones - superblock.first_data_zone - contents.total,
-        "files": files,
-        "inodes": superblock.inodes,
-        "free_inodes": superblock.inodes - files,
-        "imap_blocks": superblock.imap_blocks,
-        "zmap_blocks": superblock.zmap_blocks,
-        "max_file_size": superblock.max_size,
-        "name_max": superblock.variant.name_max,
-    }
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    held = f"; holds {files} files" if files > 1 else ""
-    click.echo(
-        f"{image}: MINIX {superblock.variant.name}, {superblock.zones} zones of {superblock.zone_size} bytes,"
-        f" {superblock.inodes} inodes{held}"
-    )
+def _describe(image: str, maker: Maker, verbose: bool) -> None:
+    click.echo(f"{image}: {maker.summary()}")
     if verbose:
-        for name, value in facts.items():
-            click.echo(f"  {name.replace('_', ' ')}: {value}")
-
-
-def _bytes(text: str) -> int:
-    from minixfs.hw.blockdev.open import parse_size
-
-    try:
-        return parse_size(text.removesuffix("B").removesuffix("b"))
-    except UsageError as error:
-        raise UsageError(str(error), USAGE) from error
+        for name, value in maker.facts().items():
+            text = " ".join(map(str, value)) if isinstance(value, list) else value
+            click.echo(f"  {name.replace('_', ' ')}: {text}")

@@ -32,7 +32,8 @@ EXIT_FAILED = 32
 @click.option("--also", multiple=True, metavar="PART:DIR", help="Mount a further partition on a directory of the tree.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
-@click.option("--help-options", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, p, v: _list(c, v))
+@click.option("--help-options", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, p, v: _list(c, v),
+              help="List all mount options and exit.")  # fmt: skip
 def mount(
     image: str,
     directory: str,
@@ -44,7 +45,13 @@ def mount(
     foreground: bool,
     verbose: bool,
 ) -> int:
-    """Mount IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET) on DIRECTORY."""
+    """Mount IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET) on DIRECTORY; `minixfs umount DIRECTORY` ends that.
+
+    \b
+    minixfs mount disk.img mnt
+    minixfs mount -o ro,uid=1000 disk.img:p0s1 mnt
+    minixfs mount --tree minix.img mnt
+    """
     from minixfs.daemon.options import parse
     from minixfs.daemon.serve import MountRequest
 

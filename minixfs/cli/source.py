@@ -56,6 +56,11 @@ def adjusting(owner: str | None, mtime: str | None) -> Callable[[Iterable[Entry]
     return adjust
 
 
+def fixed_time(mtime: str | None) -> int | None:
+    """The time that a maker shall take for now: that of --mtime or SOURCE_DATE_EPOCH; None for the real one."""
+    return source_date_epoch() if mtime is None else parse_time(mtime)
+
+
 def parse_owner(text: str) -> tuple[int, int]:
     match = re.fullmatch("([0-9]+):([0-9]+)", text)
     if match is None:

@@ -72,6 +72,12 @@ def limits_for(options: Options) -> Limits:
     )
 
 
+def inodes_needed(options: Options, tree: Tree) -> int:
+    """How many inodes it takes to hold the tree: the root has a reserved one."""
+    populate(tree, options.time)
+    return RESERVED_INODES + len(tree) - 1
+
+
 def fitted(options: Options, tree: Tree, *, percent: int = 0, room: int = 0, inodes: int = 0) -> tuple[int, Options]:
     """The size in bytes of a volume that is just large enough, and the options for it: `percent` more blocks and inodes
     than the contents take, `room` bytes more, and `inodes` more inodes (which `options.inodes` overrules)."""
@@ -84,7 +90,7 @@ def fitted(options: Options, tree: Tree, *, percent: int = 0, room: int = 0, ino
 
 def plan(size: int, options: Options, tree: Tree) -> Plan:
     """What `make` would write on a device of `size` bytes. Raises UsageError."""
-    needed = _needed(options, tree)
+    needed = inodes_needed(options, tree)
     superblock = geometry(size, options, _at_least(options, needed))
     contents = Contents(tree, superblock)
     if superblock.inodes < needed:
@@ -99,6 +105,8 @@ def plan(size: int, options: Options, tree: Tree) -> Plan:
             f" {contents.total * block_size >> 10} KiB, and there is room for"
             f" {superblock.free_blocks * block_size >> 10} KiB"
         )
+    placement = contents.place(superblock)
+    superblock.free_blocks, superblock.free_inodes = placement.free_blocks, placement.free_inodes
     return Plan(superblock, contents)
 
 
@@ -126,8 +134,6 @@ async def make(device: BlockDevice, made: Plan, progress: Progress | None = None
     device.check_writable()
     await zero(device, 0, superblock.descriptor_block * size)
     await device.flush()
-    placement = contents.place(superblock)
-    superblock.free_blocks, superblock.free_inodes = placement.free_blocks, placement.free_inodes
     await contents.write(Stream(device, 0, progress))
     descriptors = _descriptors(made)
     for number, inodes in enumerate(contents.inodes(superblock)):
@@ -143,12 +149,6 @@ async def make(device: BlockDevice, made: Plan, progress: Progress | None = None
 # ---- inside --------------------------------------------------------------------------------------------------------
 
 
-def _needed(options: Options, tree: Tree) -> int:
-    """How many inodes it takes to hold the tree: the root has a reserved one."""
-    populate(tree, options.time)
-    return RESERVED_INODES + len(tree) - 1
-
-
 def _at_least(options: Options, needed: int) -> int:
     """So many inodes there must be; none in particular if it was said that there shall be fewer."""
     return needed if options.inodes is None or options.inodes >= needed else 0
@@ -156,7 +156,7 @@ def _at_least(options: Options, needed: int) -> int:
 
 def _fitted(options: Options, tree: Tree, percent: int, room: int, inodes: int) -> tuple[int, Options]:
     size = options.block_size or 4096
-    needed = _needed(options, tree)
+    needed = inodes_needed(options, tree)
     contents = Contents(tree, geometry(1 << 30, replace(options, inodes=None, bytes_per_inode=None)))
     blocks = contents.total + -(-contents.total * percent // 100) + -(-room // size)
     if options.inodes is None:

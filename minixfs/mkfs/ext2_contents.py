@@ -23,6 +23,7 @@ from minixfs.errors import UsageError
 from minixfs.fs.ext2 import layout
 from minixfs.fs.ext2.superblock import Superblock
 from minixfs.hw.blockdev.device import Data
+from minixfs.mkfs.ext2_attributes import Attributes, TooLarge
 from minixfs.mkfs.ext2_geometry import EXTRA_SIZE, resize_inode_size
 from minixfs.mkfs.ext2_placement import Placement
 from minixfs.mkfs.mapping import Mapping, Run, closed_up, indirect_blocks, scaled
@@ -78,14 +79,12 @@ class Contents:
         self.sizes = tree.sizes[:]
         self._runs = {number: scaled(runs, size) for number, runs in tree.runs.items()}
         self._count(superblock)
-        self._inline: dict[int, bytes] = {}
-        self._shares: list[dict[bytes, bytes]] = []
-        self._users: list[int] = []
-        self._share_of: dict[int, int] = {}
-        if tree.xattrs:
-            self._sort_attributes()
+        try:
+            self._attributes = Attributes(tree.xattrs, size, _EXTRA_ROOM if self._large else 0)
+        except TooLarge as error:
+            raise self._cannot(error.number, f"its extended attributes do not fit into {size} bytes") from None
         self.has_resize_inode = "resize_inode" in superblock.features()
-        self.total = sum(self.blocks) + len(self._shares) + self.has_resize_inode
+        self.total = sum(self.blocks) + len(self._attributes.blocks) + self.has_resize_inode
 
     @property
     def length(self) -> int:
@@ -131,35 +130,6 @@ class Contents:
                 direct = layout.DIRECT_BLOCKS
                 self.blocks[number] += indirect_blocks(count, self._per_block, layout.LEVELS, direct)
 
-    def _sort_attributes(self) -> None:
-        """Small attributes go into the inode, as long as there is room, others into a block."""
-        from minixfs.fs.ext2.xattr import build_block, build_inline
-
-        found: dict[tuple[tuple[bytes, bytes], ...], int] = {}
-        for number, attributes in self.tree.xattrs.items():
-            inline: dict[bytes, bytes] = {}
-            shared: dict[bytes, bytes] = {}
-            for name in sorted(attributes):
-                grown = {**inline, name: attributes[name]}
-                if self._large and build_inline(grown, _EXTRA_ROOM) is not None:
-                    inline = grown
-                else:
-                    shared[name] = attributes[name]
-            if inline:
-                self._inline[number] = build_inline(inline, _EXTRA_ROOM) or b""
-            if not shared:
-                continue
-            key = tuple(shared.items())
-            share = found.get(key)
-            if share is None or self._users[share] == layout.XATTR_REFERENCES_MAX:
-                if build_block(shared, self.block_size) is None:
-                    raise self._cannot(number, f"its extended attributes do not fit into {self.block_size} bytes")
-                share = found[key] = len(self._shares)
-                self._shares.append(shared)
-                self._users.append(0)
-            self._users[share] += 1
-            self._share_of[number] = share
-
     def _mapping(self, number: int) -> Mapping:
         runs = self._runs.get(number, [(0, -(-self.sizes[number] // self.block_size))])
         return Mapping(runs, self._per_block, layout.LEVELS, layout.DIRECT_BLOCKS)
@@ -175,7 +145,7 @@ class Contents:
         placement = self.placement = Placement(superblock)
         self.numbers = array("I", bytes(4 * len(tree)))
         self._places: list[list[Run]] = [[]] * len(tree)
-        self._share_blocks = [0] * len(self._shares)
+        self._attribute_blocks = [0] * len(self._attributes.blocks)
         parents = array("I", bytes(4 * len(tree)))
         for above, directory in tree.directories.items():
             for number in directory.files:
@@ -199,9 +169,9 @@ class Contents:
 
     def _give_blocks(self, number: int) -> None:
         home = self.placement.group_of(self.numbers[number])
-        share = self._share_of.get(number)
-        if share is not None and not self._share_blocks[share]:
-            self._share_blocks[share] = self.placement.take_blocks(home, 1)[0][0]
+        share = self._attributes.block_of.get(number)
+        if share is not None and not self._attribute_blocks[share]:
+            self._attribute_blocks[share] = self.placement.take_blocks(home, 1)[0][0]
         if self.blocks[number]:
             self._places[number] = self.placement.take_blocks(home, self.blocks[number])
 
@@ -209,19 +179,16 @@ class Contents:
 
     async def write(self, stream: Stream) -> None:
         """Put everything that has a place, in the order of the places. Raises OSError, DeviceError."""
-        from minixfs.fs.ext2.xattr import build_block
-
         self._mapped: dict[int, list[int]] = {}
         size = self.block_size
         order = [(places[0][0], number) for number, places in enumerate(self._places) if places]
-        order += [(block, -1 - share) for share, block in enumerate(self._share_blocks)]
+        order += [(block, ~share) for share, block in enumerate(self._attribute_blocks)]
         order.sort()
         for block, number in order:
             if number >= 0:
                 places, pieces = self._places[number], self._pieces(number)
             else:
-                built = build_block(self._shares[-1 - number], size, self._users[-1 - number])
-                places, pieces = [(block, 1)], [(0, built or b"")]
+                places, pieces = [(block, 1)], [(0, self._attributes.block(~number))]
             if len(places) > 1:
                 await _scatter(stream, places, size, pieces)
                 continue
@@ -295,8 +262,8 @@ class Contents:
             if self._large:
                 extra = (_extra(ctime, cfine), _extra(mtime, mfine), _extra(atime, afine), self.time, 0, 0, 0)
                 layout.INODE_EXTRA.struct.pack_into(table, offset + layout.INODE.size, EXTRA_SIZE, 0, *extra)
-                if number in self._inline:
-                    inline = self._inline[number]
+                inline = self._attributes.inline.get(number)
+                if inline is not None:
                     table[offset + size - len(inline) : offset + size] = inline
         if self.has_resize_inode:
             self._pack_resize_inode(tables[0], superblock)
@@ -304,8 +271,8 @@ class Contents:
 
     def _pack(self, table: bytearray, offset: int, number: int, atime: int, ctime: int, mtime: int) -> None:
         tree = self.tree
-        share = self._share_of.get(number)
-        acl = 0 if share is None else self._share_blocks[share]
+        share = self._attributes.block_of.get(number)
+        acl = 0 if share is None else self._attribute_blocks[share]
         uid, gid, length = tree.uids[number], tree.gids[number], self.sizes[number]
         sectors = (self.blocks[number] + bool(acl)) * (self.block_size // layout.SECTOR)
         mask = 0xFFFFFFFF

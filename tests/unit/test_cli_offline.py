@@ -67,11 +67,11 @@ def test_an_opened_image_is_not_changed_and_left_unlocked(tmp_path: Path) -> Non
     assert str(image) not in Path("/proc/locks").read_text()
 
 
-@pytest.mark.parametrize("words", [["ls", "-lR"], ["cat"], ["info"], ["info", "--json"]])
+@pytest.mark.parametrize("words", [["ls", "-lR"], ["cat"], ["stat"], ["find"], ["du"]])
 def test_offline_commands_import_no_event_loop_and_no_arrays(tmp_path: Path, words: list[str]) -> None:
     image = tmp_path / "image"
     image.write_bytes(populated(Options()).data)
-    arguments = [*words, str(image), *(["/a/file1"] if words == ["cat"] else [])]
+    arguments = [*words, str(image), *(["/a/file1"] if words in (["cat"], ["stat"]) else [])]
     program = (
         "import sys\n"
         "from minixfs.cli.main import main\n"

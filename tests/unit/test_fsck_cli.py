@@ -14,6 +14,7 @@ import pytest
 
 from minixfs.fs.mfs.layout import VARIANTS
 from minixfs.mkfs.mfs import Options
+from tests.support.command import command
 from tests.support.damage import KINDS, Map
 from tests.support.mfs_image import Image, populated
 
@@ -21,14 +22,15 @@ PROGRAM = [sys.executable, "-c", "from minixfs.cli.main import main; main()"]
 
 
 def minixfs(*arguments: object, answers: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command; with `answers` on a terminal that types them."""
-    command = [*PROGRAM, *map(str, arguments)]
+    """Run the command, here or, with `answers`, as a process on a terminal that types them."""
     if answers is None:
-        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+        answer = command(*map(str, arguments))
+        return subprocess.CompletedProcess([], answer.code, answer.out.decode(), answer.err)
     keyboard, terminal = pty.openpty()
     try:
         os.write(keyboard, answers.encode())
-        return subprocess.run(command, capture_output=True, text=True, stdin=terminal, timeout=60)
+        process = [*PROGRAM, *map(str, arguments)]
+        return subprocess.run(process, capture_output=True, text=True, stdin=terminal, timeout=60)
     finally:
         os.close(keyboard)
         os.close(terminal)
@@ -199,3 +201,112 @@ def test_fsck_of_what_is_no_volume(tmp_path: Path) -> None:
     assert done.returncode == 8
     assert "no MINIX file system" in done.stderr
     assert path.read_bytes() == bytes(1 << 20)
+
+
+def test_fsck_of_several_adds_up_the_codes_and_stops_at_none(volume: Path, tmp_path: Path) -> None:
+    hurt, other = tmp_path / "hurt", tmp_path / "other"
+    hurt.write_bytes(volume.read_bytes())
+    harm(hurt, "link_count")
+    other.write_bytes(bytes(1 << 20))
+    done = minixfs("fsck", "-n", other, hurt, tmp_path / "missing", volume)
+    assert done.returncode == 4 | 8
+    assert len(done.stderr.splitlines()) == 2
+    assert f"{volume}: no faults" in done.stdout
+    lines = minixfs("fsck", "-n", "--json", other, hurt, volume).stdout.splitlines()
+    assert [json.loads(line)["exit_code"] for line in lines] == [8, 4, 0]
+    assert minixfs("fsck", "-y", hurt, volume).returncode == 1
+
+
+def test_fsck_r_asks_on_a_terminal_only(volume: Path) -> None:
+    before = harm(volume, "link_count")
+    refused = minixfs("fsck", "-r", volume)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (8, 1)
+    assert volume.read_bytes() == before
+    assert minixfs("fsck", "-r", volume, answers="y\na\n").returncode == 1
+
+
+def test_fsck_writes_progress_for_programs(volume: Path, tmp_path: Path) -> None:
+    with (tmp_path / "progress").open("w+b") as file:
+        process = [*PROGRAM, "fsck", "-n", f"-C{file.fileno()}", str(volume)]
+        subprocess.run(process, pass_fds=[file.fileno()], check=True, capture_output=True, timeout=60)
+        file.seek(0)
+        lines = [line.split() for line in file.read().decode().splitlines()]
+    assert [number for number, *_ in lines] == sorted(number for number, *_ in lines)
+    assert {number for number, *_ in lines} == set("12345")
+    assert all(int(done) <= int(total) and name == str(volume) for _, done, total, name in lines)
+    refused = minixfs("fsck", "-n", "-C", 77, volume)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (16, 1)
+
+
+def test_undo_takes_a_repair_back(volume: Path, tmp_path: Path) -> None:
+    before = harm(volume, "zone_in_two_files", "maps_wiped", "superblock_magic")
+    undo = tmp_path / "undo"
+    done = minixfs("fsck", "-y", "-z", undo, volume)
+    assert done.returncode == 1
+    assert f"minixfs undo {undo} {volume}" in done.stdout
+    after = volume.read_bytes()
+    assert minixfs("undo", "--dry-run", undo, volume).returncode == 0
+    assert volume.read_bytes() == after
+    assert minixfs("undo", undo, volume).returncode == 0
+    assert volume.read_bytes() == before
+    assert "already" in minixfs("undo", undo, volume).stdout
+    assert minixfs("fsck", "-y", "-z", undo, volume).returncode == 8, "an undo file is never overwritten"
+    assert volume.read_bytes() == before
+
+
+def test_undo_refuses_what_it_does_not_belong_to(volume: Path, tmp_path: Path) -> None:
+    harm(volume, "maps_wiped")
+    undo, copy = tmp_path / "undo", tmp_path / "copy"
+    assert minixfs("fsck", "-y", "-z", undo, volume).returncode == 1
+    repaired = volume.read_bytes()
+
+    def refused(message: str, *arguments: object) -> None:
+        done = minixfs("undo", *arguments)
+        assert done.returncode == 8
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+    changed = bytearray(repaired)
+    changed[2 * 1024 + 5] ^= 1  # in the inode map, which was repaired
+    copy.write_bytes(changed)
+    refused("has changed since at byte 2048", undo, copy)
+    changed = bytearray(repaired)
+    changed[4 * 1024 + 64 * 20 + 12] ^= 1  # a time of inode 21, which the repair left alone
+    copy.write_bytes(changed)
+    refused("has been used since", undo, copy)
+    assert copy.read_bytes() == changed
+    copy.write_bytes(repaired + bytes(1024))
+    refused("is for an image of", undo, copy)
+    refused("no undo file", volume, volume)
+    whole = undo.read_bytes()
+    for broken in (whole[:-1], whole[:-40], whole[:100] + b"?" + whole[101:], whole + b"?"):
+        undo.write_bytes(broken)
+        refused("not complete, or damaged", undo, volume)
+    refused("missing", tmp_path / "missing", volume)
+    assert volume.read_bytes() == repaired
+
+
+def test_no_undo_file_is_left_when_there_is_nothing_to_repair(volume: Path, tmp_path: Path) -> None:
+    assert minixfs("fsck", "-y", "-z", tmp_path / "undo", volume).returncode == 0
+    assert not (tmp_path / "undo").exists()
+    for arguments in (["-n", "-z", tmp_path / "undo", volume], ["-y", "-z", tmp_path / "undo", volume, volume]):
+        assert minixfs("fsck", *arguments).returncode == 16
+
+
+def test_fsck_leaves_other_file_systems_alone(volume: Path) -> None:
+    data = bytearray(volume.read_bytes())
+    data[1024:2048] = bytes(56) + b"\x53\xef" + bytes(966)
+    volume.write_bytes(data)
+    done = minixfs("fsck", "-y", volume)
+    assert done.returncode == 8
+    assert "ext2" in done.stderr
+    assert volume.read_bytes() == data
+
+
+def test_fsck_without_standard_input_asks_nothing(volume: Path) -> None:
+    """So fsck(8) runs the helpers of several file systems at once."""
+    before = harm(volume, "link_count")
+    process = ["sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM, "fsck", str(volume)]
+    done = subprocess.run(process, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 4, done.stderr
+    assert volume.read_bytes() == before

@@ -9,8 +9,8 @@ so what is written at the end is a sound volume.
 What counts as a fault, and which faults `PREEN` repairs, is what e2fsck says about the same volume.
 """
 
-from minixfs.fsck.ext2.check import MEMORY_LIMIT, PREEN, NeedsDecision, check, is_clean
+from minixfs.fsck.ext2.check import MEMORY_LIMIT, PREEN, check, is_clean
 from minixfs.fsck.ext2.kinds import Kind
-from minixfs.fsck.ext2.superblock import Place
+from minixfs.fsck.ext2.superblock import Place, recognise, recognise_copy
 
-__all__ = ["MEMORY_LIMIT", "PREEN", "Kind", "NeedsDecision", "Place", "check", "is_clean"]
+__all__ = ["MEMORY_LIMIT", "PREEN", "Kind", "Place", "check", "is_clean", "recognise", "recognise_copy"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import stat
 import time
+from collections import Counter
 
 import numpy as np
 
-from minixfs.errors import MinixFsError
 from minixfs.fs.ext2 import layout
 from minixfs.fsck.blocks import Budget, Tick
 from minixfs.fsck.ext2.claims import check_claims, mapped_rows, survey
@@ -36,24 +36,22 @@ _BYTES_PER_BLOCK = 6
 _BYTES_PER_INODE = 8
 
 
-class NeedsDecision(MinixFsError):
-    """Preening met a fault whose repair may lose something; nothing was changed."""
-
-    exit_code = 4
+class _NeedsDecision(Exception):
+    """Preening met a fault whose repair may lose something."""
 
     def __init__(self, finding: Finding) -> None:
-        super().__init__(f"{finding.message}; this needs a decision")
+        super().__init__(finding.message)
         self.finding = finding
 
 
 def _only_harmless(finding: Finding) -> bool:
     if finding.kind not in HARMLESS:
-        raise NeedsDecision(finding)
+        raise _NeedsDecision(finding)
     return True
 
 
 PREEN = Policy(write=True, ask=_only_harmless)
-"""Repair what nothing is lost by; raise NeedsDecision for the first other fault."""
+"""Repair what nothing is lost by. The first other fault ends the check: it is reported, and nothing is changed."""
 
 
 async def is_clean(device: BlockDevice) -> bool:
@@ -77,13 +75,22 @@ async def check(
     writing policy a volume without remaining faults is marked clean and as checked now.
 
     Raises BadSuperblock when there is no volume or its geometry is impossible, Unsupported for unknown features, for
-    a journal in use and for volumes that need more than `memory_limit` bytes, DeviceError, ReadOnly; NeedsDecision with
-    PREEN.
+    a journal in use and for volumes that need more than `memory_limit` bytes, DeviceError, ReadOnly, OSError for the
+    undo file.
     """
     if policy.write:
         device.check_writable()
-    budget = Budget(memory_limit)
     judge = Judge(policy)
+    try:
+        return await _check(device, judge, policy.write, place, Budget(memory_limit), undo, tick)
+    except _NeedsDecision as stop:
+        stop.finding.message += "; this needs a decision"
+        return Report([stop.finding], left=1, kinds=Counter({stop.finding.kind: 1}))
+
+
+async def _check(
+    device: BlockDevice, judge: Judge, write: bool, place: Place | None, budget: Budget, undo: str | None, tick: Tick
+) -> Report:
     superblock, descriptors = await settle(device, judge, place)
     budget.spend(superblock.blocks * _BYTES_PER_BLOCK + superblock.inodes * _BYTES_PER_INODE)
     volume = Volume(device, superblock, budget, tick)
@@ -100,14 +107,14 @@ async def check(
         repairs = judge.repairs
         judge.begin_round()
         await _round(context)
-        if not policy.write:
+        if not write:
             break
     else:
         judge.stuck(Finding(Kind.UNSETTLED, "repairs bring up new faults again and again; run the check once more"))
     report = judge.finish()
     report.totals = _totals(context)
     report.is_clean = report.was_clean
-    if policy.write:
+    if write:
         await table.flush()
         await groups.store(volume)
         await _store(volume, report, undo)
@@ -147,7 +154,7 @@ async def _store(volume: Volume, report: Report, undo: str | None) -> None:
         superblock.state = superblock.state & ~layout.STATE_VALID | layout.STATE_ERROR
     superblock.write_time = now
     await volume.apply(undo)
-    report.is_clean = sound
+    report.undo, report.is_clean = undo, sound
 
 
 def _totals(context: Context) -> dict[str, int]:

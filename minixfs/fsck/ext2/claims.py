@@ -45,8 +45,8 @@ def mapped_rows(context: Context) -> NDArray[np.int64]:
 def kept_blocks(context: Context) -> NDArray[np.int64]:
     """Attribute blocks and the resize inode's own block, each once."""
     table = context.table
-    holders = table.records["i_file_acl"][table.ordinary].astype(np.int64)
-    own = int(table.records["i_block"][table.reserved_row(layout.RESIZE_INODE), layout.DIRECT_BLOCKS + 1])
+    holders = table.columns["i_file_acl"][table.ordinary].astype(np.int64)
+    own = int(table.columns["i_block"][table.reserved_row(layout.RESIZE_INODE), layout.DIRECT_BLOCKS + 1])
     kept = np.unique(np.append(holders[holders != 0], own if own else holders[:0]))
     return kept[context.is_block(kept)]
 
@@ -121,12 +121,12 @@ class _Settlement:
         self._row = row
         self._answers = {}
         per_block = self._context.superblock.block_size // 4
-        for slot, old in enumerate(table.records["i_block"][row].tolist()):
+        for slot, old in enumerate(table.columns["i_block"][row].tolist()):
             level = max(0, slot - layout.DIRECT_BLOCKS + 1)
             place = first_index(per_block, level) if level else slot
             new = await self._pointer(old, level, place)
             if new != old:
-                table.records["i_block"][row, slot] = new
+                table.columns["i_block"][row, slot] = new
                 table.changed[row] = True
 
     async def _pointer(self, block: int, level: int, place: int) -> int:

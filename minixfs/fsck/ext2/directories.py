@@ -16,7 +16,7 @@ from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.directory import Directory, Entry
 from minixfs.fsck.ext2.entries import SMALLEST, Entries, NameKind, Scan, name_rows, scan
-from minixfs.fsck.ext2.htree import index_fault
+from minixfs.fsck.ext2.htree import index_faults
 from minixfs.fsck.ext2.kinds import Kind
 
 _INDEX_LIMIT = 1 << 31
@@ -33,11 +33,9 @@ async def check_directories(context: Context) -> Entries:
     await name_rows(context, flagged)
     for row in flagged.tolist():
         await _repair(context, row)
-    changed = len(flagged) > 0
-    for row in np.flatnonzero(context.table.records["i_flags"][rows] & layout.FLAG_INDEX).tolist():
-        changed |= await _check_index(context, int(rows[row]))
-    if changed:
+    if len(flagged):
         found = await scan(context, context.table.rows_of_type(stat.S_IFDIR))
+    await _check_indexes(context, found.entries)
     return found.entries.select(np.flatnonzero(_legal(context, found.entries)))
 
 
@@ -169,9 +167,9 @@ async def _repair_size(context: Context, directory: Directory, row: int) -> None
                 break
     stored, end = int(table.size[row]), directory.end
     spare = end - stored // size
-    if stored % size or not 0 <= spare <= _preallocated(context):
-        if context.found(Kind.BAD_SIZE, number, f"size {stored} of the directory, should be {end * size}"):
-            table.set_size(row, end * size)
+    wrong = stored % size != 0 or not 0 <= spare <= _preallocated(context)
+    if wrong and context.found(Kind.BAD_SIZE, number, f"size {stored} of the directory, should be {end * size}"):
+        table.set_size(row, end * size)
     context.end[row] = end
 
 
@@ -180,6 +178,8 @@ async def _repair_dots(context: Context, directory: Directory, number: int) -> N
     entries = await directory.entries()
     head = [entry for entry in entries[:2] if entry.position < context.superblock.block_size]
     faults = _dot_faults(head, number)
+    if not faults and not await directory.has_closed_dots(head):
+        faults = [(Kind.DOT, "'.' or '..' is not followed by a NUL")]
     if not faults:
         return
     accepted = [context.found(kind, number, what) for kind, what in faults]
@@ -190,14 +190,14 @@ async def _repair_dots(context: Context, directory: Directory, number: int) -> N
     await _write_head(context, directory, number, parent)
 
 
-def _dot_faults(head: Sequence[Entry], number: int) -> list[tuple[Kind, str]]:
+def _dot_faults(head: list[Entry], number: int) -> list[tuple[Kind, str]]:
     faults = []
     if not head or head[0].name != b"." or head[0].inode != number:
         known = bool(head) and head[0].name == b"." and head[0].inode
         faults.append((Kind.DOT, "'.' is wrong" if known else "'.' is missing"))
     if len(head) < 2 or head[1].name != b".." or not head[1].inode:
         faults.append((Kind.DOTDOT, "'..' is missing"))
-    return faults or [(Kind.DOT, "'.' and '..' are not written as they should be")]
+    return faults
 
 
 async def _write_head(context: Context, directory: Directory, number: int, parent: int) -> None:
@@ -272,7 +272,8 @@ async def _repair_type(context: Context, directory: Directory, number: int, entr
     if entry.type in (0, should) or (typed and context.table.row(entry.inode) < 0):
         return
     what = f"the entry says type {entry.type}, should be {should}"
-    if context.found(Kind.FILE_TYPE, number, what, name=entry.name):
+    kind = Kind.FILE_TYPE if typed else Kind.SPARE_FILE_TYPE
+    if context.found(kind, number, what, name=entry.name):
         await directory.replace(entry, entry.inode, entry.name)
 
 
@@ -295,14 +296,15 @@ def _free_name(wanted: bytes, names: set[bytes], limit: int) -> bytes | None:
     return None
 
 
-async def _check_index(context: Context, row: int) -> bool:
-    """Drop a search tree that is wrong; the directory is searched without it then. Whether anything changed."""
-    number = int(context.table.numbers[row])
-    fault = await index_fault(context, row)
-    if fault is None:
-        return False
-    await name_rows(context, np.array([row]))
-    if context.found(Kind.INDEX, number, f"the search tree of the directory: {fault}"):
-        flags = int(context.table.records["i_flags"][row])
-        context.table.put(row, "i_flags", flags & ~layout.FLAG_INDEX)
-    return True
+async def _check_indexes(context: Context, entries: Entries) -> None:
+    """Drop search trees that are wrong; directories are searched without them then."""
+    flags = context.table.columns["i_flags"]
+    rows = context.table.rows_of_type(stat.S_IFDIR)
+    rows = rows[flags[rows] & layout.FLAG_INDEX != 0]
+    if not len(rows):
+        return
+    faults = await index_faults(context, rows, entries)
+    await name_rows(context, np.array(sorted(faults), np.int64))
+    for row, fault in sorted(faults.items()):
+        if context.found(Kind.INDEX, int(context.table.numbers[row]), f"the search tree of the directory: {fault}"):
+            context.table.put(row, "i_flags", int(flags[row]) & ~layout.FLAG_INDEX)

@@ -72,6 +72,11 @@ class Directory:
             result += entries
         return result
 
+    async def has_closed_dots(self, head: list[Entry]) -> bool:
+        """Whether a NUL follows the names in `head`, the first two entries, as everybody writes them."""
+        data = await self._read(0)
+        return all(data[entry.position + 8 + len(entry.name)] == 0 for entry in head)
+
     async def broken(self) -> list[int]:
         """The blocks that their entries do not tile."""
         return [place for place in self.places if self._parse(place, await self._read(place))[1] < self._size]

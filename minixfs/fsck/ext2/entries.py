@@ -62,12 +62,14 @@ class Entries:
     def join(cls, parts: list[Entries]) -> Entries:
         if len(parts) == 1:
             return parts[0]
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        columns: list[Any] = [np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)]
+        return cls(*columns)
 
     @classmethod
     def none(cls) -> Entries:
-        dtypes = (np.int64, np.int64, np.int64, np.int64, np.uint8, np.uint8, np.bool_, np.uint64, np.int64)
-        return cls(*(np.zeros(0, dtype) for dtype in dtypes))
+        number, byte = np.zeros(0, np.int64), np.zeros(0, np.uint8)
+        flag, digest = np.zeros(0, np.bool_), np.zeros(0, np.uint64)
+        return cls(number, number, number, number, byte, byte, flag, digest, number)
 
 
 @dataclass(slots=True)

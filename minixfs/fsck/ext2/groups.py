@@ -23,6 +23,8 @@ from minixfs.fsck.report import Finding, Judge
 _PLACES = ("bg_block_bitmap", "bg_inode_bitmap", "bg_inode_table")
 _UNINITIALISED = 0x3
 """Flags that promise empty bitmaps; only volumes with checksums of descriptors may have them."""
+_UNUSED = slice(28, 30)
+"""Bytes of a descriptor where such volumes tell how many inodes at the end of the group's table were never used."""
 
 
 class Groups:
@@ -74,9 +76,12 @@ async def settle_groups(volume: Volume, judge: Judge, first_block: int) -> Group
             raise BadSuperblock(f"group {group} cannot be checked with the descriptor that it has")
     groups = Groups(superblock, table)
     groups.changed = bool(len(wrong)) or first_block != superblock.descriptor_block
-    for group in np.flatnonzero(table["bg_flags"] & _UNINITIALISED).tolist():
-        if judge.found(Finding(Kind.GROUP_FLAGS, f"group {group}: flagged as having no bitmaps")):
+    unused = table.view(np.uint8).reshape(len(table), -1)[:, _UNUSED]
+    flagged = (table["bg_flags"] & _UNINITIALISED != 0) | unused.any(axis=1)
+    for group in np.flatnonzero(flagged).tolist():
+        if judge.found(Finding(Kind.GROUP_FLAGS, f"group {group}: flagged as not wholly in use yet")):
             table["bg_flags"][group] &= ~np.uint16(_UNINITIALISED)
+            unused[group] = 0
             groups.changed = True
     return groups
 

@@ -1,9 +1,9 @@
-"""The inodes that matter, as rows of one record array.
+"""The inodes that matter, one array for each field.
 
 `InodeTable.load` reads the inode tables in batches and keeps the inodes in use, the reserved ones, and those that are
 free in an illegal way; so memory follows the number of files, not the size of the tables. An inode is in use when it
-has links. A *row* is an index into `records`; rows stay what they are when inodes are added or freed. Whoever changes a
-record sets `changed` for the row; `flush` puts changed rows back into the volume's blocks.
+has links. A *row* is an index into the columns; rows stay what they are when inodes are added or freed. Whoever changes
+a column sets `changed` for the row; `flush` puts changed rows back into the volume's blocks.
 
 Of what large inodes have behind their first 128 bytes only that is kept (`tails`) which has to be looked at.
 """
@@ -31,13 +31,13 @@ _LINKS, _DELETED = layout.INODE.offsets["i_links_count"] // 2, layout.INODE.offs
 
 
 class InodeTable:
-    """`numbers` and `records`, in parallel; `tails` maps rows to the bytes behind their records."""
+    """`numbers` and `columns`, by the names of the fields on disk; `tails` maps rows to the bytes behind the fields."""
 
     def __init__(self, volume: Volume, groups: Groups) -> None:
         self._volume = volume
         self._groups = groups
         self.numbers = np.zeros(0, np.int64)
-        self.records = np.zeros(0, layout.INODE.dtype)
+        self.columns = _split(np.zeros(0, layout.INODE.dtype))
         self.changed = np.zeros(0, np.bool_)
         self.tails: dict[int, bytearray] = {}
         self._fresh: set[int] = set()
@@ -48,7 +48,7 @@ class InodeTable:
     async def load(self) -> None:
         """Read all tables. Raises Unsupported when there are more inodes in use than memory allows."""
         volume, superblock = self._volume, self._volume.superblock
-        parts: list[NDArray[np.uint8]] = []
+        parts: list[dict[str, NDArray[Any]]] = []
         numbers: list[NDArray[np.int64]] = []
         rows = 0
         volume.begin(1, "inode tables", superblock.groups * superblock.inode_table_blocks)
@@ -62,12 +62,12 @@ class InodeTable:
                 kept = self._worth(inodes, first)
                 if len(kept):
                     volume.budget.spend(len(kept) * BYTES_PER_ROW)
-                    parts.append(inodes[kept, :_CORE])
+                    parts.append(_split(inodes[kept, :_CORE].reshape(-1).view(layout.INODE.dtype)))
                     numbers.append(kept + first)
                     self._keep_tails(inodes, kept, rows)
                     rows += len(kept)
         self.numbers = np.concatenate(numbers)
-        self.records = np.concatenate(parts).reshape(-1).view(layout.INODE.dtype)
+        self.columns = {field: np.concatenate([part[field] for part in parts]) for field in self.columns}
         self.changed = np.zeros(rows, np.bool_)
         self._row_of = np.full(superblock.inodes + 1, -1, np.int32)
         self._row_of[self.numbers] = np.arange(rows)
@@ -100,25 +100,27 @@ class InodeTable:
 
     @property
     def used(self) -> NDArray[np.bool_]:
-        used: NDArray[np.bool_] = self.records["i_links_count"] != 0
+        used: NDArray[np.bool_] = self.columns["i_links_count"] != 0
         return used
 
     @property
     def type(self) -> NDArray[np.int64]:
         """Type bits of every row; 0 for inodes that are free."""
-        return np.where(self.used, self.records["i_mode"] & TYPE_MASK, 0).astype(np.int64)
+        return np.where(self.used, self.columns["i_mode"] & TYPE_MASK, 0).astype(np.int64)
 
     @property
     def size(self) -> NDArray[np.int64]:
-        """Bytes; only regular files have more than 32 bits of it."""
-        large = (self.records["i_mode"] & TYPE_MASK) == stat.S_IFREG
-        sizes: NDArray[np.int64] = self.records["i_size"].astype(np.int64)
-        return sizes | np.where(large, self.records["i_size_high"].astype(np.int64) << 32, 0)
+        """Bytes; only regular files have more than 32 bits of it. What 63 bits cannot say is cut to a size that no file
+        can have either."""
+        large = (self.columns["i_mode"] & TYPE_MASK) == stat.S_IFREG
+        sizes: NDArray[np.int64] = self.columns["i_size"].astype(np.int64)
+        return sizes | np.where(large, np.minimum(self.columns["i_size_high"], 0x7FFFFFFF).astype(np.int64) << 32, 0)
 
     @property
     def ordinary(self) -> NDArray[np.bool_]:
         """The rows in use that files and directories have: the root, and those behind the reserved ones."""
-        return self.used & ((self.numbers == layout.ROOT_INODE) | (self.numbers >= self._volume.superblock.first_inode))
+        named = (self.numbers == layout.ROOT_INODE) | (self.numbers >= self._volume.superblock.first_inode)
+        return np.asarray(self.used & named)
 
     def rows_of_type(self, *types: int) -> NDArray[np.int64]:
         """Ordinary rows."""
@@ -127,7 +129,8 @@ class InodeTable:
     @property
     def fast_symlinks(self) -> NDArray[np.bool_]:
         """Symbolic links whose text is in the inode."""
-        return (self.type == stat.S_IFLNK) & (self.records["i_size"] <= layout.FAST_SYMLINK_MAX)
+        fast = self.columns["i_size"] <= layout.FAST_SYMLINK_MAX
+        return np.asarray(fast & (self.type == stat.S_IFLNK))
 
     def rows_for(self, numbers: NDArray[Any]) -> NDArray[np.int64]:
         """The row of each inode number, -1 for those not in use."""
@@ -146,14 +149,16 @@ class InodeTable:
     # ---- changing --------------------------------------------------------------------------------------------------
 
     def set_size(self, row: int, size: int) -> None:
-        record = self.records[row]
-        record["i_size"] = size & 0xFFFFFFFF
-        record["i_size_high"] = size >> 32
-        self.changed[row] = True
+        self.put(row, "i_size", size & 0xFFFFFFFF)
+        self.put(row, "i_size_high", size >> 32)
+
+    def record(self, row: int) -> dict[str, Any]:
+        """All fields of one inode."""
+        return {field: column[row] for field, column in self.columns.items()}
 
     def put(self, row: int, field: str, value: int) -> None:
         """Change one field of one inode."""
-        self.records[field][row] = value
+        self.columns[field][row] = value
         self.changed[row] = True
 
     def free_number(self) -> int | None:
@@ -170,20 +175,21 @@ class InodeTable:
         if row < 0:
             row = len(self.numbers)
             self.numbers = np.append(self.numbers, number)
-            self.records = np.append(self.records, np.zeros(1, layout.INODE.dtype))
+            more = _split(np.zeros(1, layout.INODE.dtype))
+            self.columns = {field: np.concatenate([column, more[field]]) for field, column in self.columns.items()}
             self.changed = np.append(self.changed, True)
             self._row_of[number] = row
         self.free(row)
         now = int(time.time()) & 0xFFFFFFFF
-        record = self.records[row]
-        record["i_mode"], record["i_dtime"] = mode, 0
-        record["i_atime"] = record["i_ctime"] = record["i_mtime"] = now
+        for field, value in (("i_mode", mode), ("i_dtime", 0), ("i_atime", now), ("i_ctime", now), ("i_mtime", now)):
+            self.put(row, field, value)
         return row
 
     def free(self, row: int) -> None:
         """Give an inode up. Its blocks become free with the next count of blocks in use."""
-        self.records[row] = np.zeros(1, layout.INODE.dtype)[0]
-        self.records["i_dtime"][row] = int(time.time()) & 0xFFFFFFFF
+        for column in self.columns.values():
+            column[row] = 0
+        self.columns["i_dtime"][row] = int(time.time()) & 0xFFFFFFFF
         self.tails.pop(row, None)
         self.changed[row] = True
         self._fresh.add(row)
@@ -199,8 +205,13 @@ class InodeTable:
             start = slot * size
             if row in self._fresh:
                 data[start : start + size] = bytes(size)
-            data[start : start + _CORE] = self.records[row].tobytes()
+            data[start : start + _CORE] = b"".join(column[row].tobytes() for column in self.columns.values())
             if row in self.tails:
                 data[start + _CORE : start + size] = self.tails[row]
         self.changed[:] = False
         self._fresh.clear()
+
+
+def _split(records: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """A record array as one array for each field, in the order of the fields."""
+    return {field: np.ascontiguousarray(records[field]) for field in layout.INODE.fields}

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     UNKNOWN_MODE = "unknown-mode"
     BAD_FLAGS = "bad-flags"
     BAD_FIELD = "bad-field"
+    HIGH_XATTR = "high-xattr"
     EXTRA_SIZE = "extra-size"
     DEVICE_SIZE = "device-size"
     BAD_DEVICE = "bad-device"
@@ -30,6 +31,7 @@ class Kind(StrEnum):
     BLOCK_COUNT = "block-count"
     LARGE_FILE = "large-file"
     XATTR = "xattr"
+    XATTR_VALUE = "xattr-value"
     XATTR_REFERENCES = "xattr-references"
     INDEX = "index"
     EMPTY_DIRECTORY = "empty-directory"
@@ -40,6 +42,7 @@ class Kind(StrEnum):
     BAD_NAME = "bad-name"
     DUPLICATE_NAME = "duplicate-name"
     FILE_TYPE = "file-type"
+    SPARE_FILE_TYPE = "spare-file-type"
     DOT = "dot"
     DOTDOT = "dotdot"
     DIRECTORY_LINK = "directory-link"
@@ -54,9 +57,9 @@ class Kind(StrEnum):
 
 
 HARMLESS = frozenset({
-    Kind.GROUP_FLAGS, Kind.ORPHAN_LIST, Kind.RESERVED_INODE, Kind.JOURNAL, Kind.DELETION_TIME, Kind.EXTRA_SIZE,
-    Kind.DEVICE_SIZE, Kind.BAD_SIZE, Kind.BLOCK_COUNT, Kind.LARGE_FILE, Kind.INDEX, Kind.EMPTY_DIRECTORY,
-    Kind.DIRECTORY_HOLE, Kind.FREE_ENTRY, Kind.UNUSED, Kind.LINK_COUNT, Kind.BLOCK_MAP, Kind.INODE_MAP, Kind.PADDING,
-    Kind.GROUP_COUNT,
+    Kind.GROUP_FLAGS, Kind.ORPHAN_LIST, Kind.RESERVED_INODE, Kind.JOURNAL, Kind.DELETION_TIME, Kind.HIGH_XATTR,
+    Kind.EXTRA_SIZE, Kind.DEVICE_SIZE, Kind.BAD_SIZE, Kind.BLOCK_COUNT, Kind.LARGE_FILE, Kind.XATTR_VALUE, Kind.INDEX,
+    Kind.EMPTY_DIRECTORY, Kind.DIRECTORY_HOLE, Kind.FREE_ENTRY, Kind.SPARE_FILE_TYPE, Kind.UNUSED, Kind.LINK_COUNT,
+    Kind.BLOCK_MAP, Kind.INODE_MAP, Kind.PADDING, Kind.GROUP_COUNT,
 })  # fmt: skip
 """What preening repairs: nothing is lost by it, and there is one way to do it."""

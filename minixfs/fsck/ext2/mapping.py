@@ -52,7 +52,7 @@ async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator
     expanded = np.zeros((LEVELS + 1, 0), np.bool_)
     for start in range(0, len(rows), _ROWS):
         part = rows[start : start + _ROWS]
-        pointers = context.table.records["i_block"][part]
+        pointers = context.table.columns["i_block"][part]
         which, slot = nonzero(pointers[:, :DIRECT_BLOCKS])
         yield References(part[which], slot, pointers[which, slot].astype(np.int64), 0)
         work: list[References] = []
@@ -117,7 +117,7 @@ class FileMap:
         self._context = context
         self._row = row
         self._per_block = context.superblock.block_size // 4
-        self._pointers = context.table.records["i_block"]
+        self._pointers = context.table.columns["i_block"]
 
     async def set(self, index: int, block: int) -> bool:
         """Make `block` (0: none) the file's block `index`; False if there is no room for an indirect block."""

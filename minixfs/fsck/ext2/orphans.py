@@ -21,10 +21,10 @@ async def check_orphans(context: Context) -> None:
     while superblock.first_inode <= number <= superblock.inodes and number not in seen:
         seen.add(number)
         row = table.reserved_row(number)
-        if row < 0 or not table.records["i_mode"][row]:
+        if row < 0 or not table.columns["i_mode"][row]:
             return
-        following = int(table.records["i_dtime"][row])
-        if not table.records["i_links_count"][row]:
+        following = int(table.columns["i_dtime"][row])
+        if not table.columns["i_links_count"][row]:
             table.free(row)
         else:
             table.put(row, "i_dtime", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,23 +19,28 @@ _JOURNAL_MAGIC = 0xC03B3998
 _JOURNAL_SUPERBLOCKS = (3, 4)
 _JOURNAL_START = 0x1C
 _BOOT_LOADER_INODE = 5
+_QUOTA_INODES = (3, 4)
 
 
 async def check_reserved(context: Context) -> None:
     """Repair what the reserved inodes say of themselves. Raises Unsupported for a journal that is in use."""
     table, superblock = context.table, context.superblock
     row = table.reserved_row(layout.BAD_BLOCKS_INODE)
-    record = table.records[row]
+    record = table.record(row)
     suspect = ("i_mode", "i_uid", "i_gid", "i_links_count", "i_file_acl")
-    if any(record[field] for field in suspect) or int(record["i_flags"]) & layout.FLAG_EXTENTS:
-        if context.found(Kind.BAD_BLOCKS_INODE, layout.BAD_BLOCKS_INODE, "the list of bad blocks looks like a file"):
-            table.free(row)
-            table.put(row, "i_dtime", 0)
+    wrong = any(record[field] for field in suspect) or bool(int(record["i_flags"]) & layout.FLAG_EXTENTS)
+    if wrong and context.found(Kind.BAD_BLOCKS_INODE, layout.BAD_BLOCKS_INODE, "the list of bad blocks is no list"):
+        _clear(context, row)
     await _check_journal(context)
-    kept = {layout.BAD_BLOCKS_INODE, layout.ROOT_INODE, layout.RESIZE_INODE, layout.JOURNAL_INODE}
+    for number in _QUOTA_INODES:
+        row = table.reserved_row(number)
+        wrong = _holds_something(table.record(row))
+        if wrong and context.found(Kind.RESERVED_INODE, number, "the volume has no quotas, but their inode is in use"):
+            _clear(context, row)
+    kept = {*_QUOTA_INODES, layout.BAD_BLOCKS_INODE, layout.ROOT_INODE, layout.RESIZE_INODE, layout.JOURNAL_INODE}
     for number in range(1, superblock.first_inode):
         row = table.reserved_row(number)
-        mode = int(table.records["i_mode"][row])
+        mode = int(table.columns["i_mode"][row])
         wrong = mode != 0 and number not in kept
         if number == _BOOT_LOADER_INODE:
             wrong = stat.S_ISDIR(mode)
@@ -44,19 +50,29 @@ async def check_reserved(context: Context) -> None:
             table.put(row, "i_mode", 0)
 
 
+def _holds_something(record: dict[str, Any]) -> bool:
+    return bool(record["i_links_count"] or record["i_blocks"] or record["i_block"][0])
+
+
+def _clear(context: Context, row: int) -> None:
+    """Make a reserved inode what it is when nobody uses it."""
+    context.table.free(row)
+    context.table.put(row, "i_dtime", 0)
+
+
 async def _check_journal(context: Context) -> None:
     table, superblock = context.table, context.superblock
     row = table.reserved_row(layout.JOURNAL_INODE)
-    record = table.records[row]
+    record = table.record(row)
     if not superblock.compat & layout.COMPAT_HAS_JOURNAL:
-        if record["i_links_count"] or record["i_blocks"] or record["i_block"][0]:
-            if context.found(Kind.JOURNAL, layout.JOURNAL_INODE, "there is no journal, but its inode is in use"):
-                table.free(row)
-                table.put(row, "i_dtime", 0)
+        if _holds_something(record) and context.found(
+            Kind.JOURNAL, layout.JOURNAL_INODE, "there is no journal, but its inode is in use"
+        ):
+            _clear(context, row)
         return
-    if superblock.journal_inode != layout.JOURNAL_INODE:
+    if superblock.journal_inode not in (0, layout.JOURNAL_INODE):
         raise Unsupported("the journal is on another device or in an ordinary file", "use e2fsck -p on it")
-    sound = stat.S_ISREG(int(record["i_mode"])) and bool(record["i_links_count"])
+    sound = superblock.journal_inode and stat.S_ISREG(int(record["i_mode"])) and bool(record["i_links_count"])
     block = record["i_block"][:1].astype(np.int64)
     if sound and context.is_block(block)[0]:
         data = (await context.volume.read_blocks(block)).tobytes()
@@ -66,9 +82,9 @@ async def _check_journal(context: Context) -> None:
                 raise Unsupported("the journal of the volume is not empty", "run e2fsck -p on the image")
             return
     if context.found(Kind.UNKNOWN_MODE, layout.JOURNAL_INODE, "there is no journal in it; the volume gets none"):
-        table.free(row)
-        table.put(row, "i_dtime", 0)
+        _clear(context, row)
         superblock.compat &= ~layout.COMPAT_HAS_JOURNAL
+        superblock.journal_inode = 0
 
 
 # ---- the resize inode ----------------------------------------------------------------------------------------------
@@ -79,20 +95,17 @@ async def check_resize(context: Context) -> None:
     table, superblock = context.table, context.superblock
     row = table.reserved_row(layout.RESIZE_INODE)
     if not superblock.compat & layout.COMPAT_RESIZE_INODE:
-        if table.records["i_block"][row].any():
-            if context.found(Kind.RESIZE_INODE, layout.RESIZE_INODE, "in use, but the volume is not made to grow"):
-                table.free(row)
-                table.put(row, "i_dtime", 0)
-        return
-    if not superblock.reserved_gdt_blocks:
+        used = bool(table.columns["i_block"][row].any())
+        if used and context.found(Kind.RESIZE_INODE, layout.RESIZE_INODE, "in use, but the volume has no use for it"):
+            _clear(context, row)
         return
     if not await _resize_is_sound(context, row):
         if context.found(Kind.RESIZE_INODE, layout.RESIZE_INODE, "does not list the blocks kept for growing"):
             await _make_resize(context, row)
     else:
         should = _resize_blocks(context) * (superblock.block_size // layout.SECTOR)
-        if table.records["i_blocks"][row] != should:
-            what = f"a block count of {table.records['i_blocks'][row]}, should be {should}"
+        if table.columns["i_blocks"][row] != should:
+            what = f"a block count of {table.columns['i_blocks'][row]}, should be {should}"
             if context.found(Kind.BLOCK_COUNT, layout.RESIZE_INODE, what):
                 table.put(row, "i_blocks", should)
 
@@ -119,7 +132,7 @@ def _resize_blocks(context: Context) -> int:
 
 
 async def _resize_is_sound(context: Context, row: int) -> bool:
-    record = context.table.records[row]
+    record = context.table.record(row)
     pointers = record["i_block"].astype(np.int64)
     own = pointers[_DIND]
     others = np.delete(pointers, _DIND)
@@ -139,8 +152,8 @@ async def _resize_is_sound(context: Context, row: int) -> bool:
 
 async def _make_resize(context: Context, row: int) -> None:
     table, superblock = context.table, context.superblock
-    own = int(table.records["i_block"][row, _DIND])
-    if not context.is_free_for_files(own) or not superblock.reserved_gdt_blocks:
+    own = int(table.columns["i_block"][row, _DIND])
+    if not context.is_free_for_files(own):
         own = context.new_block() or 0
     if not own:
         context.judge.failed("but there is no room for the list")
@@ -150,8 +163,8 @@ async def _make_resize(context: Context, row: int) -> None:
     for block, content in zip(kept.tolist(), inside, strict=True):
         (await context.volume.edit(block))[:] = content.tobytes()
     size, per_block = superblock.block_size, superblock.block_size // 4
-    table.records["i_block"][row] = 0
-    table.records["i_block"][row, _DIND] = own
+    table.columns["i_block"][row] = 0
+    table.columns["i_block"][row, _DIND] = own
     table.put(row, "i_mode", stat.S_IFREG | 0o600)
     table.put(row, "i_links_count", 1)
     table.put(row, "i_dtime", 0)

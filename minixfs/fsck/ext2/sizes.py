@@ -58,15 +58,15 @@ async def check_counts(context: Context) -> None:
     """Make the block count of every inode what it holds: data, indirect blocks, attributes."""
     table = context.table
     sectors = context.superblock.block_size // layout.SECTOR
-    held = context.count + (table.records["i_file_acl"] != 0)
+    held = context.count + (table.columns["i_file_acl"] != 0)
     subject = table.ordinary.copy()
     if context.superblock.compat & layout.COMPAT_HAS_JOURNAL:
         subject[table.reserved_row(context.superblock.journal_inode)] = True
-    wrong = np.flatnonzero(subject & (table.records["i_blocks"] != held * sectors))
+    wrong = np.flatnonzero(subject & (table.columns["i_blocks"] != held * sectors))
     await name_rows(context, wrong)
     for row in wrong.tolist():
         should = int(held[row]) * sectors
-        what = f"a block count of {table.records['i_blocks'][row]}, should be {should}"
+        what = f"a block count of {table.columns['i_blocks'][row]}, should be {should}"
         if context.found(Kind.BLOCK_COUNT, int(table.numbers[row]), what):
             table.put(row, "i_blocks", should)
 
@@ -80,12 +80,12 @@ async def check_symlinks(context: Context) -> None:
     table = context.table
     rows = table.rows_of_type(stat.S_IFLNK)
     good = np.zeros(len(rows), np.bool_)
-    sizes = table.records["i_size"][rows].astype(np.int64)
-    plain = (table.records["i_size_high"][rows] == 0) & (sizes > 0)
+    sizes = table.columns["i_size"][rows].astype(np.int64)
+    plain = (table.columns["i_size_high"][rows] == 0) & (sizes > 0)
     fast = sizes < _TEXT
     good[fast] = _text_lengths(context, rows[fast]) == sizes[fast]
     slow = np.flatnonzero(~fast & (sizes < context.superblock.block_size))
-    blocks = table.records["i_block"][rows[slow]].astype(np.int64)
+    blocks = table.columns["i_block"][rows[slow]].astype(np.int64)
     possible = context.is_block(blocks[:, 0]) & (blocks[:, 1:] == 0).all(axis=1)
     slow, blocks = slow[possible], blocks[possible, 0]
     good[slow] = await _block_text_lengths(context, blocks) == sizes[slow]
@@ -99,7 +99,9 @@ async def check_symlinks(context: Context) -> None:
 
 def _text_lengths(context: Context, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """How long the texts are that the inodes hold; _TEXT without an end."""
-    text = np.ascontiguousarray(context.table.records["i_block"][rows]).view(np.uint8).reshape(-1, _TEXT)
+    text: NDArray[np.uint8] = (
+        np.ascontiguousarray(context.table.columns["i_block"][rows]).view(np.uint8).reshape(-1, _TEXT)
+    )
     return _lengths(text)
 
 
@@ -113,16 +115,16 @@ async def _block_text_lengths(context: Context, blocks: NDArray[np.int64]) -> ND
 def _lengths(text: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Bytes before the first NUL of each row, the whole row if there is none."""
     ends = text == 0
-    return np.where(ends.any(axis=1), ends.argmax(axis=1), text.shape[1]).astype(np.int64)
+    return np.asarray(np.where(ends.any(axis=1), ends.argmax(axis=1), text.shape[1]), np.int64)
 
 
 async def _mend(context: Context, row: int) -> None:
     """Make the size that of the text, if there is one; else give the inode up."""
     table = context.table
-    pointers = table.records["i_block"][row : row + 1].astype(np.int64)[0]
+    pointers = table.columns["i_block"][row : row + 1].astype(np.int64)[0]
     length = int(_text_lengths(context, np.array([row]))[0])
-    if not table.records["i_blocks"][row] or not context.is_block(pointers[:1])[0]:
-        if 0 < length < _TEXT and not table.records["i_blocks"][row]:
+    if not table.columns["i_blocks"][row] or not context.is_block(pointers[:1])[0]:
+        if 0 < length < _TEXT and not table.columns["i_blocks"][row]:
             table.set_size(row, length)
             return
         table.free(row)
@@ -130,6 +132,6 @@ async def _mend(context: Context, row: int) -> None:
     length = int((await _block_text_lengths(context, pointers[:1]))[0])
     if _TEXT <= length < context.superblock.block_size:
         table.set_size(row, length)
-        table.records["i_block"][row, 1:] = 0
+        table.columns["i_block"][row, 1:] = 0
         return
     table.free(row)

@@ -7,9 +7,10 @@ what changes in use (counts, state) is counted anew anyway.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from minixfs.errors import BadSuperblock
+from minixfs.errors import BadSuperblock, Unsupported
 from minixfs.fs.ext2 import layout
 from minixfs.fs.ext2.superblock import Superblock
 from minixfs.fsck.ext2.kinds import Kind
@@ -17,6 +18,11 @@ from minixfs.fsck.report import Finding, Judge
 from minixfs.hw.blockdev.device import BlockDevice
 
 _BLOCK_SIZES = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
+_MAX_SHIFT = 6
+_COMPAT = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x800
+"""Features that a check may not know, but we do: dir_prealloc, imagic_inodes, has_journal, ext_attr, resize_inode,
+dir_index, stable_inodes."""
+_FRAGMENTS = layout.SUPERBLOCK.offsets["s_frags_per_group"]
 _FEATURE_WORDS = ("s_feature_compat", "s_feature_incompat", "s_feature_ro_compat")
 
 
@@ -31,6 +37,23 @@ class Place:
 async def read_superblock(device: BlockDevice) -> Superblock:
     """As stored in the usual place. Raises BadSuperblock when there is no magic number."""
     return Superblock.parse(await _raw(device, layout.SUPERBLOCK_OFFSET))
+
+
+async def recognise(device: BlockDevice) -> bool:
+    """Whether there is an ext2 superblock, of any version or kind."""
+    try:
+        await read_superblock(device)
+    except BadSuperblock:
+        return False
+    return True
+
+
+async def recognise_copy(device: BlockDevice) -> bool:
+    """Whether there is a copy of a superblock that fits the device; for devices that hold nothing else."""
+    try:
+        return await _from_copies(device, await _usual_places(device)) is not None
+    except Unsupported:
+        return True
 
 
 def why_check(superblock: Superblock) -> str | None:
@@ -69,8 +92,7 @@ async def settle(device: BlockDevice, judge: Judge, place: Place | None) -> tupl
         refusal = error
     else:
         return superblock, superblock.descriptor_block
-    copies = [Place(8 * size + (size == 1024), size) for size in _BLOCK_SIZES]
-    superblock_copy = await _from_copies(device, copies)
+    superblock_copy = await _from_copies(device, await _usual_places(device))
     if superblock_copy is None:
         raise refusal
     start = superblock_copy.group_start(1)
@@ -78,6 +100,16 @@ async def settle(device: BlockDevice, judge: Judge, place: Place | None) -> tupl
     if not judge.found(finding):
         raise refusal
     return _adopted(superblock_copy, start, judge)
+
+
+async def _usual_places(device: BlockDevice) -> list[Place]:
+    """Where copies may be: in the second group, as large as the damaged superblock says, or as makers choose it."""
+    places = [Place(8 * size + (size == 1024), size) for size in _BLOCK_SIZES]
+    with suppress(BadSuperblock):
+        damaged = await read_superblock(device)
+        if damaged.log_block_size <= _MAX_SHIFT:
+            places.insert(0, Place(damaged.group_start(1), damaged.block_size))
+    return places
 
 
 def _adopted(superblock: Superblock, block: int, judge: Judge) -> tuple[Superblock, int]:
@@ -115,8 +147,14 @@ def _validate(superblock: Superblock, device: BlockDevice) -> None:
     if superblock.revision > 1:
         raise BadSuperblock(f"bad superblock: revision {superblock.revision} is not known")
     superblock.validate(device.size, read_only=False)
+    unknown = replace(superblock, compat=superblock.compat & ~_COMPAT, incompat=0, ro_compat=0).features()
+    if unknown:
+        raise Unsupported(f"the volume has features that we cannot check: {', '.join(unknown)}", "use e2fsck")
     if superblock.first_inode < layout.FIRST_INODE_REVISION_0:
         raise BadSuperblock(f"bad superblock: first inode {superblock.first_inode}")
+    fragments = int.from_bytes(superblock.raw[_FRAGMENTS : _FRAGMENTS + 4], "little")
+    if fragments != superblock.blocks_per_group:
+        raise BadSuperblock(f"bad superblock: {fragments} fragments in a group of {superblock.blocks_per_group} blocks")
     if superblock.reserved_blocks > superblock.blocks // 2:
         raise BadSuperblock(f"bad superblock: {superblock.reserved_blocks} of {superblock.blocks} blocks are reserved")
     if superblock.reserved_gdt_blocks > superblock.block_size // 4:

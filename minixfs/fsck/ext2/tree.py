@@ -205,7 +205,7 @@ class _Tree:
     def _raise_links(self, row: int, by: int) -> None:
         """Count links that were just made, so that they are not found missing later."""
         table = self._context.table
-        table.put(row, "i_links_count", min(int(table.records["i_links_count"][row]) + by, 0xFFFF))
+        table.put(row, "i_links_count", min(int(table.columns["i_links_count"][row]) + by, 0xFFFF))
 
     async def _find_home(self) -> Directory:
         """The directory for what is found: lost+found in the root, made if need be; else the root itself."""
@@ -261,7 +261,7 @@ class _Tree:
         lost = np.flatnonzero((self._counts() == 0) & table.ordinary & (table.type != stat.S_IFDIR))
         for row in lost.tolist():
             number = int(table.numbers[row])
-            if table.records["i_blocks"][row] == 0 and table.size[row] == 0:
+            if table.columns["i_blocks"][row] == 0 and table.size[row] == 0:
                 if context.found(Kind.UNUSED, number, "a file without name or data, is freed"):
                     table.free(row)
             elif not context.found(Kind.UNREACHABLE, number, "a file without a name, goes to lost+found"):
@@ -282,7 +282,7 @@ class _Tree:
             counts = self._counts()
         directory = table.type == stat.S_IFDIR
         many = bool(context.superblock.ro_compat & layout.RO_COMPAT_DIR_NLINK)
-        stored = table.records["i_links_count"]
+        stored = table.columns["i_links_count"]
         should = np.where(directory & (counts > _LINKS_MAX), 1, counts)
         wrong = np.flatnonzero((should != stored) & (should > 0) & table.ordinary & ~(directory & many & (stored == 1)))
         await name_rows(context, wrong)

@@ -12,21 +12,23 @@ from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.entries import name_rows
 from minixfs.fsck.ext2.kinds import Kind
-from minixfs.fsck.ext2.xattr import XATTR_OFFSET, fault_in_inode
+from minixfs.fsck.ext2.xattr import XATTR_OFFSET, fault_in_inode, kind_of
 
 _SPECIAL = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
-_ENCRYPTED, _CASEFOLD = 0x800, 0x40000000
+_ENCRYPTED, _IMAGIC, _CASEFOLD = 0x800, 0x2000, 0x40000000
+_COMPAT_IMAGIC = 0x2
 _FOREIGN_FLAGS = {
     layout.FLAG_EXTENTS: "extents",
     layout.FLAG_INLINE_DATA: "inline data",
     _ENCRYPTED: "encryption",
+    _IMAGIC: "AFS",
     _CASEFOLD: "names regardless of case",
 }
 _EXTENTS_MAGIC = 0xF30A
 _FIELDS = {
-    "i_faddr": "fragment address",
-    "i_blocks_high": "high block count",
-    "i_file_acl_high": "high attribute block",
+    "i_faddr": (Kind.BAD_FIELD, "fragment address"),
+    "i_blocks_high": (Kind.BAD_FIELD, "high block count"),
+    "i_file_acl_high": (Kind.HIGH_XATTR, "high attribute block"),
 }
 _EXTRA_MIN = 4
 
@@ -56,7 +58,7 @@ def _now() -> int:
 async def _check_root(context: Context) -> None:
     table = context.table
     row = table.reserved_row(layout.ROOT_INODE)
-    record = table.records[row]
+    record = table.record(row)
     if stat.S_ISDIR(int(record["i_mode"])) and record["i_links_count"]:
         return
     if not context.found(Kind.ROOT, layout.ROOT_INODE, "is not a directory in use"):
@@ -72,7 +74,7 @@ async def _check_root(context: Context) -> None:
 
 async def has_dots(context: Context, row: int) -> bool:
     """Whether the contents look like those of a directory: ``.`` or ``..`` is where it should be."""
-    blocks = context.table.records["i_block"][row, :1].astype(np.int64)
+    blocks = context.table.columns["i_block"][row, :1].astype(np.int64)
     if not context.is_block(blocks)[0]:
         return False
     data = (await context.volume.read_blocks(blocks)).tobytes()
@@ -82,18 +84,18 @@ async def has_dots(context: Context, row: int) -> bool:
 async def _check_times(context: Context) -> None:
     """Times of deletion; small ones are the links of a list of files that were being deleted."""
     table, superblock = context.table, context.superblock
-    deleted = table.records["i_dtime"]
+    deleted = table.columns["i_dtime"]
     subject = (table.numbers >= superblock.first_inode) | (table.numbers == layout.ROOT_INODE)
     known = min(time for time in (superblock.mount_time, superblock.write_time, superblock.mkfs_time, 1 << 32) if time)
     if known >= superblock.inodes:
         listed = subject & (table.numbers != layout.ROOT_INODE) & (deleted != 0) & (deleted < superblock.inodes)
         for row in await _each(context, listed):
             if context.found(Kind.ORPHAN_INODE, int(table.numbers[row]), "was in the list of files being deleted"):
-                table.put(row, "i_dtime", 0 if table.records["i_links_count"][row] else _now())
-    for row in await _each(context, subject & table.used & (table.records["i_dtime"] != 0)):
+                table.put(row, "i_dtime", 0 if table.columns["i_links_count"][row] else _now())
+    for row in await _each(context, subject & table.used & (table.columns["i_dtime"] != 0)):
         if context.found(Kind.DELETION_TIME, int(table.numbers[row]), "in use, but has a time of deletion"):
             table.put(row, "i_dtime", 0)
-    unused = subject & ~table.used & (table.records["i_mode"] != 0) & (table.records["i_dtime"] == 0)
+    unused = subject & ~table.used & (table.columns["i_mode"] != 0) & (table.columns["i_dtime"] == 0)
     for row in await _each(context, unused):
         if context.found(Kind.DELETION_TIME, int(table.numbers[row]), "deleted, but has no time of deletion"):
             table.put(row, "i_dtime", _now())
@@ -101,9 +103,9 @@ async def _check_times(context: Context) -> None:
 
 async def _check_modes(context: Context) -> None:
     table = context.table
-    known = np.isin(table.records["i_mode"] & 0o170000, list(layout.FILE_TYPES))
+    known = np.isin(table.columns["i_mode"] & 0o170000, list(layout.FILE_TYPES))
     for row in await _each(context, table.ordinary & ~known):
-        number, mode = int(table.numbers[row]), int(table.records["i_mode"][row])
+        number, mode = int(table.numbers[row]), int(table.columns["i_mode"][row])
         if not context.found(Kind.UNKNOWN_MODE, number, f"mode {mode:06o} is of no known type"):
             continue
         if number not in context.paths:  # nothing leads to it, so it is most likely rubbish
@@ -116,18 +118,20 @@ async def _check_modes(context: Context) -> None:
 async def _check_flags(context: Context) -> None:
     """Flags of features that the volume does not have, and of search trees where there can be none."""
     table = context.table
-    indexed = (table.records["i_flags"] & layout.FLAG_INDEX) != 0
+    indexed = (table.columns["i_flags"] & layout.FLAG_INDEX) != 0
     possible = (table.type == stat.S_IFDIR) & bool(context.superblock.compat & layout.COMPAT_DIR_INDEX)
     for row in await _each(context, indexed & ~possible & (table.ordinary | _reserved(context))):
         if context.found(Kind.INDEX, int(table.numbers[row]), "flagged as an indexed directory, which it cannot be"):
-            table.put(row, "i_flags", int(table.records["i_flags"][row]) & ~layout.FLAG_INDEX)
+            table.put(row, "i_flags", int(table.columns["i_flags"][row]) & ~layout.FLAG_INDEX)
     foreign = sum(_FOREIGN_FLAGS)
-    for row in await _each(context, table.ordinary & ((table.records["i_flags"] & foreign) != 0)):
-        flags = int(table.records["i_flags"][row])
-        words = ", ".join(word for flag, word in _FOREIGN_FLAGS.items() if flags & flag)
+    if context.superblock.compat & _COMPAT_IMAGIC:
+        foreign &= ~_IMAGIC
+    for row in await _each(context, table.ordinary & ((table.columns["i_flags"] & foreign) != 0)):
+        flags = int(table.columns["i_flags"][row])
+        words = ", ".join(word for flag, word in _FOREIGN_FLAGS.items() if flags & foreign & flag)
         if not context.found(Kind.BAD_FLAGS, int(table.numbers[row]), f"flagged for {words}, unknown to this volume"):
             continue
-        if flags & layout.FLAG_EXTENTS and int(table.records["i_block"][row, 0]) & 0xFFFF == _EXTENTS_MAGIC:
+        if flags & layout.FLAG_EXTENTS and int(table.columns["i_block"][row, 0]) & 0xFFFF == _EXTENTS_MAGIC:
             table.free(row)
         else:
             table.put(row, "i_flags", flags & ~foreign)
@@ -135,18 +139,18 @@ async def _check_flags(context: Context) -> None:
 
 def _reserved(context: Context) -> NDArray[np.bool_]:
     numbers = context.table.numbers
-    return (numbers != layout.ROOT_INODE) & (numbers < context.superblock.first_inode)
+    return np.asarray((numbers != layout.ROOT_INODE) & (numbers < context.superblock.first_inode))
 
 
 async def _check_fields(context: Context) -> None:
     """Fields that must be zero."""
     table = context.table
-    for field, name in _FIELDS.items():
-        for row in await _each(context, table.ordinary & (table.records[field] != 0)):
-            value = int(table.records[field][row])
-            if context.found(Kind.BAD_FIELD, int(table.numbers[row]), f"{name} is {value}, should be 0"):
+    for field, (kind, name) in _FIELDS.items():
+        for row in await _each(context, table.ordinary & (table.columns[field] != 0)):
+            value = int(table.columns[field][row])
+            if context.found(kind, int(table.numbers[row]), f"{name} is {value}, should be 0"):
                 table.put(row, field, 0)
-    high = (table.type == stat.S_IFDIR) & (table.records["i_size_high"] != 0) & table.ordinary
+    high = (table.type == stat.S_IFDIR) & (table.columns["i_size_high"] != 0) & table.ordinary
     for row in await _each(context, high):
         if context.found(Kind.BAD_FIELD, int(table.numbers[row]), "the high size of a directory should be 0"):
             table.put(row, "i_size_high", 0)
@@ -156,15 +160,15 @@ async def _check_special(context: Context) -> None:
     """Devices, pipes and sockets have no size, and the immutable ones no blocks."""
     table = context.table
     special = np.isin(table.type, _SPECIAL) & table.ordinary
-    sized = (table.records["i_size"] != 0) | (table.records["i_size_high"] != 0)
+    sized = (table.columns["i_size"] != 0) | (table.columns["i_size_high"] != 0)
     for row in await _each(context, special & sized):
         if context.found(Kind.DEVICE_SIZE, int(table.numbers[row]), "a device, pipe or socket has a size"):
             table.set_size(row, 0)
-    fixed = (table.records["i_flags"] & (layout.FLAG_IMMUTABLE | layout.FLAG_APPEND)) != 0
-    mapped = (table.records["i_block"][:, 4:] != 0).any(axis=1)
+    fixed = (table.columns["i_flags"] & (layout.FLAG_IMMUTABLE | layout.FLAG_APPEND)) != 0
+    mapped = (table.columns["i_block"][:, 4:] != 0).any(axis=1)
     for row in await _each(context, special & fixed & mapped):
         if context.found(Kind.BAD_DEVICE, int(table.numbers[row]), "a device, pipe or socket has blocks"):
-            table.records["i_block"][row, 4:] = 0
+            table.columns["i_block"][row, 4:] = 0
             table.changed[row] = True
 
 
@@ -186,6 +190,6 @@ async def _check_tails(context: Context) -> None:
         fault = fault_in_inode(bytes(tail[extra:])) if extra < room - XATTR_OFFSET else None
         if fault is not None:
             await name_rows(context, np.array([row]))
-            if context.found(Kind.XATTR, number, f"attributes in the inode: {fault}"):
+            if context.found(kind_of(fault), number, f"attributes in the inode: {fault}"):
                 tail[extra : extra + XATTR_OFFSET] = bytes(XATTR_OFFSET)
                 table.changed[row] = True

@@ -14,6 +14,7 @@ from minixfs.fsck.ext2.kinds import Kind
 
 XATTR_OFFSET = 4
 """Bytes of the magic number in an inode; the entries follow."""
+_WRONG_HASH, _ELSEWHERE = "a hash is wrong", "a value is in another inode"
 _ENTRY = layout.XATTR_ENTRY
 _HEADER = layout.XATTR_HEADER
 _MASK = 0xFFFFFFFF
@@ -28,6 +29,11 @@ def entry_hash(name: bytes, value: bytes) -> int:
     for start in range(0, len(padded), 4):
         result = (result << 16 ^ result >> 16 ^ int.from_bytes(padded[start : start + 4], "little")) & _MASK
     return result
+
+
+def kind_of(fault: str) -> Kind:
+    """The kind of a fault; of the first one no set of attributes that anybody could read is lost."""
+    return Kind.XATTR_VALUE if fault in (_WRONG_HASH, _ELSEWHERE) else Kind.XATTR
 
 
 def fault_in_inode(data: bytes) -> str | None:
@@ -70,13 +76,13 @@ def _fault(data: bytes, start: int, base: int, in_inode: bool) -> str | None:
         if not index and not in_inode:
             return "an entry has no name"
         if inode:
-            return "a value is in another inode"
+            return _ELSEWHERE
         if size and not claim(base + offset, size + 3 & ~3):
             return "a value lies outside, or on something else"
         name = data[position + _ENTRY.size : position + _ENTRY.size + name_length]
         value = data[base + offset : base + offset + (size + 3 & ~3)]
         if digest != entry_hash(name, value) and not (in_inode and not digest):
-            return "a hash is wrong"
+            return _WRONG_HASH
         position += _ENTRY.size + (name_length + 3 & ~3)
     return None if claim(position, 4) else "there is no end of the entries"
 
@@ -85,10 +91,10 @@ async def check_xattr_blocks(context: Context) -> None:
     """Clear references to what is no attribute block; count the users of those that are."""
     context.volume.begin(1, "attributes")
     table, volume = context.table, context.volume
-    rows = np.flatnonzero(table.ordinary & (table.records["i_file_acl"] != 0))
+    rows = np.flatnonzero(table.ordinary & (table.columns["i_file_acl"] != 0))
     if not len(rows):
         return
-    blocks = table.records["i_file_acl"][rows].astype(np.int64)
+    blocks = table.columns["i_file_acl"][rows].astype(np.int64)
     legal = context.is_block(blocks) & bool(context.superblock.compat & layout.COMPAT_EXT_ATTR)
     faults = dict.fromkeys(blocks[~legal].tolist(), "cannot be one")
     distinct, users = np.unique(blocks[legal], return_counts=True)
@@ -111,7 +117,7 @@ async def check_xattr_blocks(context: Context) -> None:
     bad = rows[np.isin(blocks, list(faults))] if faults else rows[:0]
     await name_rows(context, bad)
     for row in bad.tolist():
-        block = int(table.records["i_file_acl"][row])
+        block = int(table.columns["i_file_acl"][row])
         what = f"attribute block {block}: {faults[block]}"
-        if context.found(Kind.XATTR, int(table.numbers[row]), what, block=block):
+        if context.found(kind_of(faults[block]), int(table.numbers[row]), what, block=block):
             table.put(row, "i_file_acl", 0)

@@ -32,11 +32,13 @@ class Evidence:
         """How many inodes contradict these numbers: outside the table, with zones outside, or rubbish inside.
 
         Text can look like an inode without zones. So such a one counts as outside only up to number `room`, where the
-        inode table is known to go on.
+        inode table is said to go on, and only if there is nothing but inodes.
         """
         inside = self.numbers <= inodes
         stray = (self.high > 0) & ((self.low < first_zone) | (self.high >= zones))
-        left_out = self.sound & ((self.high > 0) | (self.numbers <= room))
+        behind = ~inside & (self.numbers <= room)
+        goes_on = behind & self.sound[behind].all()
+        left_out = self.sound & ((self.high > 0) | goes_on)
         return int(np.count_nonzero(np.where(inside, stray | ~self.sound, left_out)))
 
     def reaching(self, start: int, end: int) -> int:

@@ -165,6 +165,8 @@ async def _derive(
     roots = [root for claim in claims for root in await expected_roots(device, claim)]
     if not any(root.proofs == PROOFS for root in roots) and not (usable and roots):
         roots += await search(device, budget)
+    if usable and stored is not None and not roots:
+        roots = [_presumed(stored)]
     if wiped and len({root.place for root in roots}) > 1:
         return None
     best: tuple[float, Superblock] | None = None
@@ -194,6 +196,19 @@ def _claim(raw: bytes, kind: tuple[layout.Variant, bool]) -> Superblock:
     at = variant.magic_offset
     patched[at : at + 2] = variant.magic.to_bytes(2, "big" if swapped else "little")
     return Superblock.parse(bytes(patched))
+
+
+def _presumed(stored: Superblock) -> Root:
+    """Where the root would be that nothing is left of."""
+    return Root(
+        stored.variant,
+        stored.swapped,
+        stored.block_size,
+        stored.zone_shift,
+        stored.inode_table_block,
+        stored.computed_first_data_zone,
+        proofs=0,
+    )
 
 
 async def _weigh(

@@ -19,7 +19,7 @@ from minixfs.hw.runtime import run
 from minixfs.image.anatomy.blocks import BlockMap, Layout
 from minixfs.image.anatomy.fields import Section
 
-TYPES = ("minixfs.image.anatomy.mfs.volume",)
+TYPES = ("minixfs.image.anatomy.ext2.volume", "minixfs.image.anatomy.mfs.volume")
 """Modules with a `probe`, in the order in which they are asked."""
 
 Facts = dict[str, Any]
@@ -55,6 +55,10 @@ class Anatomy(ABC):
     @abstractmethod
     def tags(self) -> dict[str, str]:
         """What blkid(8) says of such a volume, in its order."""
+
+    def table(self) -> list[tuple[str, ...]]:
+        """The parts that the volume is divided into, a header first; empty where the format has none."""
+        return []
 
     @abstractmethod
     def find(self, path: bytes) -> int:

@@ -126,7 +126,7 @@ class Reader:
 
     # ---- files -----------------------------------------------------------------------------------------------------
 
-    def bulk(self, tick: Tick = lambda stage: None) -> Volume:
+    def bulk(self, tick: Tick = lambda progress: None) -> Volume:
         """The checker's reader of many blocks at once. It ends where the device ends."""
         return Volume(self.device, replace(self.superblock, zones=self.zones), Budget(MEMORY_LIMIT), tick)
 

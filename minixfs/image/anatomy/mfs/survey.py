@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from minixfs.errors import MinixFsError, Unsupported
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.bitorder import PREFERENCE, BitOrder, best, to_bits
+from minixfs.fsck.blocks import Progress
 from minixfs.fsck.mfs.context import Context
 from minixfs.fsck.mfs.inodes import MAPPED_TYPES, InodeTable
 from minixfs.fsck.mfs.mapping import references
@@ -45,7 +46,7 @@ async def survey(reader: Reader, seconds: float | None = None) -> BlockMap:
     """
     deadline = None if seconds is None else time.monotonic() + seconds
 
-    def tick(stage: str) -> None:
+    def tick(progress: Progress) -> None:
         if deadline is not None and time.monotonic() > deadline:
             raise _TimeIsUp
 
@@ -63,7 +64,7 @@ async def survey(reader: Reader, seconds: float | None = None) -> BlockMap:
     return found
 
 
-async def load(reader: Reader, tick: Tick = lambda stage: None) -> Context:
+async def load(reader: Reader, tick: Tick = lambda progress: None) -> Context:
     """The checker's picture of the volume: its inode table, and what its readers need."""
     volume = reader.bulk(tick)
     volume.budget.spend(reader.zones)

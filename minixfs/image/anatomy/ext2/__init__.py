@@ -1,0 +1,1 @@
+"""The anatomy of ext2 volumes, ext3 included; of ext4 what its superblock says."""
