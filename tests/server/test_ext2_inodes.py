@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import stat
 import struct
 
 import pytest
 
+from minixfs.errors import TooManyLinks
 from minixfs.fs.ext2 import layout
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from tests.support.ext2_image import ask, changed, made, superblock
@@ -31,7 +33,7 @@ def record(disk: RamDisk, ino: int) -> tuple[int, bytes]:
 
 # ---- stamps --------------------------------------------------------------------------------------------------------
 
-STAMPS = [0, 1, -1, -(1 << 31), (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 33) + 7, (1 << 34) - (1 << 31) - 1]
+STAMPS = [0, -1, -(1 << 31), (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 33) + 7, (1 << 34) - (1 << 31) - 1]
 
 
 @pytest.mark.parametrize("kind", ["ext2-1K-direct", "ext2-2K", "ext2-4K"])
@@ -196,8 +198,6 @@ def test_ids_of_32_bits(kind: str) -> None:
 @pytest.mark.parametrize(("major", "minor", "slot"), [(0, 1, 0), (4, 64, 0), (255, 255, 0), (256, 0, 1), (4, 256, 1),
                                                        (4095, 0xFFFFF, 1)])  # fmt: skip
 def test_device_numbers_of_both_forms(mode: int, major: int, minor: int, slot: int) -> None:
-    import os
-
     disk = fresh(EXT2_KINDS["ext2-1K"])
     fs = Served(disk)
     fs.mknod(fs.root, b"dev", mode | 0o600, 0, 0, os.makedev(major, minor))
@@ -220,8 +220,6 @@ def test_directories_stop_at_32000_links() -> None:
         inode.nlinks = layout.LINK_MAX - 1
         fs.mkdir(ino, b"last", 0o755, 0, 0)
         assert fs.stat(ino).nlink == layout.LINK_MAX
-        from minixfs.errors import TooManyLinks
-
         with pytest.raises(TooManyLinks):
             fs.mkdir(ino, b"more", 0o755, 0, 0)
     fs.check()

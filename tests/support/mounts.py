@@ -292,7 +292,7 @@ def make_image(
     inodes: int | None = None,
     ext2: str | None = None,
 ) -> Path:
-    """A fresh MFS volume of `size` bytes in the file `image`; or an ext2 volume that mke2fs makes with these options."""
+    """A fresh MFS volume of `size` bytes in the file `image`; or an ext2 volume that mke2fs makes so."""
     if ext2 is not None:
         peers.require("mke2fs", "e2fsck")
         peers.mke2fs(image, size, options=ext2.split())

@@ -52,10 +52,10 @@ class AttributeStore:
     # ---- in the inode ----------------------------------------------------------------------------------------------
 
     def _inline_start(self, inode: Ext2Inode) -> int:
+        """Behind the fields that the record says it has; where it says nothing, there is no place for attributes."""
         base = layout.INODE.size
-        if len(inode.raw) <= base:
-            return len(inode.raw)
-        return min(base + int.from_bytes(inode.raw[base : base + 2], "little"), len(inode.raw))
+        extra = int.from_bytes(inode.raw[base : base + 2], "little")
+        return min(base + extra, len(inode.raw)) if extra else len(inode.raw)
 
     def _room(self, inode: Ext2Inode) -> int:
         return len(inode.raw) - self._inline_start(inode)

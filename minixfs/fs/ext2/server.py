@@ -193,6 +193,10 @@ class Ext2Server(DiskFileServer):
         assert isinstance(inode, Ext2Inode)
         await self._attributes.release(inode)
 
+    async def _zones_of(self, inode: Inode) -> int:
+        assert isinstance(inode, Ext2Inode)
+        return await super()._zones_of(inode) + bool(inode.acl_block)
+
     def _file(self, number: int) -> Ext2Inode:
         """An inode that VFS holds a reference to."""
         inode = self.inodes.open(number)

@@ -100,6 +100,8 @@ def _parse(data: bytes | memoryview, start: int, base: int) -> Attributes:
         value_start = base + value_offset
         if len(tail) != length or elsewhere or (size and not start <= value_start <= len(data) - size):
             raise ValueError("an extended attribute whose value is elsewhere")
+        if b"\0" in tail:
+            raise ValueError("an extended attribute whose name holds a zero byte")
         if index in _PREFIXES:
             value = bytes(data[value_start : value_start + size])
             found[_PREFIXES[index] + tail] = acl.from_disk(value) if index in _LISTS else value
