@@ -1,4 +1,4 @@
-"""Every behaviour holds on our mounts: of the newest format of MINIX, of the oldest, of one between them, and of ext2."""
+"""Every behaviour holds on our mounts: of the newest format of MINIX, of the oldest, one between them, and ext2."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Kind:
     shape: dict[str, Any] = field(hash=False)  # as `make_image` takes it
     sync: bool = False
     families: tuple[str, ...] = ()  # all, if none are named
+    long: bool = False
 
     def takes(self, behaviour: Behaviour) -> bool:
         return not self.families or behaviour.name.partition(".")[0] in self.families
@@ -42,8 +43,13 @@ KINDS = [
     Kind("V2-30-1K", {"version": 2, "name_max": 30}),
     Kind("V1-14-1K", {"version": 1, "name_max": 14}),
     Kind("ext2-4K", {"ext2": "-b 4096 -I 256"}),
-    Kind("ext2-1K", {"ext2": "-b 1024 -I 128 -O ^filetype"}),
-    Kind("V2-14-1K-sync", {"version": 2, "name_max": 14}, True, ("append", "mapping", "ownership", "readwrite", "sparse", "truncate")),
+    Kind("ext2-1K", {"ext2": "-b 1024 -I 128 -O ^filetype"}, long=True),
+    Kind(
+        "V2-14-1K-sync",
+        {"version": 2, "name_max": 14},
+        True,
+        ("append", "mapping", "ownership", "readwrite", "sparse", "truncate"),
+    ),
 ]
 
 
@@ -86,7 +92,7 @@ def limits(image: Path, kind: Kind) -> Limits:
 @pytest.mark.parametrize(
     ("kind", "behaviour"),
     [
-        pytest.param(kind, behaviour, id=f"{kind.name}-{behaviour}")
+        pytest.param(kind, behaviour, id=f"{kind.name}-{behaviour}", marks=[pytest.mark.long] * kind.long)
         for kind in KINDS
         for behaviour in BEHAVIOURS
         if kind.takes(behaviour)
