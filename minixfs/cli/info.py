@@ -161,17 +161,23 @@ def _size(size: int | None) -> str:
 
 def _tags(tags: dict[str, str], output: str, keys: tuple[str, ...]) -> None:
     """What blkid writes. The name of the device comes first in lines, whatever the keys, and not among the values."""
-    shown = {key: value for key, value in tags.items() if not keys or key in keys}
+    shown = {key: _visible(value) for key, value in tags.items() if (not keys or key in keys) and key != "DEVNAME"}
     if output == "value":
-        click.echo("".join(f"{value}\n" for key, value in shown.items() if key != "DEVNAME"), nl=False)
-    elif shown:
-        shown = {"DEVNAME": printable(os.fsencode(tags["DEVNAME"]))} | shown
-        click.echo("\n".join(f"{key}={_escaped(value)}" for key, value in shown.items()))
+        click.echo("".join(f"{value}\n" for value in shown.values()), nl=False)
+    elif shown or "DEVNAME" in keys:
+        name = printable(os.fsencode(tags["DEVNAME"]))
+        lines = [f"{key}={value.translate(_ESCAPES)}" for key, value in shown.items()]
+        click.echo("\n".join([f"DEVNAME={name}", *lines]))
 
 
-def _escaped(value: str) -> str:
-    """For a shell, as blkid does it."""
-    return "".join(f"\\{character}" if character in _SPECIAL else character for character in value)
+def _visible(value: str) -> str:
+    """What cannot be printed as blkid has it, with carets."""
+    return "".join(one if one.isprintable() else "".join(map(_caret, os.fsencode(one))) for one in value)
+
+
+def _caret(byte: int) -> str:
+    meta, low = ("M-", byte - 0x80) if byte >= 0x80 else ("", byte)
+    return meta + (chr(low) if 0x20 <= low < 0x7F else f"^{chr(low ^ 0x40)}")
 
 
 # ---- one file ------------------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def _object(target: Target, subject: Subject) -> dict[str, Any]:
         "changed": found.ctime // NS,
     }
     if is_device(found.mode):
-        result |= {"major": found.rdev >> 8, "minor": found.rdev & 0xFF}
+        result |= {"major": os.major(found.rdev), "minor": os.minor(found.rdev)}
     if subject.target is not None:
         result["target"] = os.fsdecode(subject.target)
     return result
