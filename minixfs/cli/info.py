@@ -31,7 +31,8 @@ from minixfs.image.anatomy.volume import Anatomy, Facts, identify, no_file_syste
 if TYPE_CHECKING:
     from minixfs.image.anatomy.blocks import Layout
 
-_SPECIAL = " \"'\\$`<>"
+_ESCAPES = str.maketrans({character: f"\\{character}" for character in " \"'\\$`<>"})
+"""What a shell must not see as it is."""
 PATIENCE = 5.0
 """Seconds that looking for fragmentation may take."""
 EXIT_UNKNOWN = 2
