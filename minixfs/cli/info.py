@@ -162,18 +162,22 @@ def _size(size: int | None) -> str:
 
 def _tags(tags: dict[str, str], output: str, keys: tuple[str, ...]) -> None:
     """What blkid writes. The name of the device comes first in lines, whatever the keys, and not among the values."""
-    shown = {key: _visible(value) for key, value in tags.items() if (not keys or key in keys) and key != "DEVNAME"}
+    shown = {key: value for key, value in tags.items() if (not keys or key in keys) and key != "DEVNAME"}
     if output == "value":
-        click.echo("".join(f"{value}\n" for value in shown.values()), nl=False)
+        click.echo("".join(f"{_one_line(value)}\n" for value in shown.values()), nl=False)
     elif shown or "DEVNAME" in keys:
         name = printable(os.fsencode(tags["DEVNAME"]))
-        lines = [f"{key}={value.translate(_ESCAPES)}" for key, value in shown.items()]
+        lines = [f"{key}={_carets(value).translate(_ESCAPES)}" for key, value in shown.items()]
         click.echo("\n".join([f"DEVNAME={name}", *lines]))
 
 
-def _visible(value: str) -> str:
-    """What cannot be printed as blkid has it, with carets."""
-    return "".join(one if one.isprintable() else "".join(map(_caret, os.fsencode(one))) for one in value)
+def _one_line(value: str) -> str:
+    return "".join(one if one.isprintable() else _carets(one) for one in value)
+
+
+def _carets(value: str) -> str:
+    """As blkid writes bytes that are not ASCII text."""
+    return "".join(map(_caret, os.fsencode(value)))
 
 
 def _caret(byte: int) -> str:
