@@ -241,7 +241,7 @@ def _disk(image: str, device: BlockDevice, as_json: bool, output: str, keys: tup
     partitions = run(scan(device))
     if not partitions:
         code = 1 if output == "full" else EXIT_UNKNOWN
-        raise UsageError(f"{image}: neither a MINIX file system nor a partition table was found", code)
+        raise UsageError(f"{image}: neither a MINIX or ext2 file system nor a partition table was found", code)
     name = identifier(device)
     if output != "full":
         _tags({"DEVNAME": image, **({"PTUUID": name} if name else {}), "PTTYPE": "dos"}, output, keys)

@@ -48,12 +48,14 @@ Field = Callable[["Subject"], Value]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is shown: a file by its `name`; `target` is the text of a link, `usage` the file system it is on."""
+    """What is shown: a file by its `name`; `target` is the text of a link, `usage` and `system` are the file
+    system it is on and the type of that."""
 
     name: bytes
     found: Stat
     target: bytes | None
     usage: os.statvfs_result
+    system: str
 
 
 def parse(text: str, fields: Mapping[str, Field], *, escapes: bool = False) -> Callable[[Subject], bytes]:
@@ -199,7 +201,7 @@ SYSTEM: dict[str, Field] = {
     "n": lambda subject: subject.name,
     "s": lambda subject: Number(subject.usage.f_bsize),
     "S": lambda subject: Number(subject.usage.f_frsize),
-    "T": lambda subject: b"minix",
+    "T": lambda subject: subject.system.encode(),
 }
 
 FILE_TEXT = """  File: %N

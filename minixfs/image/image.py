@@ -49,6 +49,12 @@ class Image(Session):
         return self.system.vfs.root.fs.granularity
 
     @property
+    def type(self) -> str:
+        """The type of the file system, as mount(8) calls it: minix, ext2."""
+        kind = self.system.vfs.root.fs.kind
+        return "minix" if kind == "mfs" else kind
+
+    @property
     def has_xattrs(self) -> bool:
         """Whether files have extended attributes."""
         return self.system.vfs.root.fs.has_xattrs
