@@ -111,7 +111,7 @@ async def _usual_places(device: BlockDevice) -> list[Place]:
     with suppress(BadSuperblock):
         damaged = await read_superblock(device)
         if damaged.log_block_size <= _MAX_SHIFT:
-            places.insert(0, Place(damaged.group_start(1), damaged.block_size))
+            places.insert(0, Place(damaged.blocks_per_group + (damaged.block_size == 1024), damaged.block_size))
     return places
 
 
