@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
-from minixfs.trees.entry import Entry
+from minixfs.trees.entry import KINDS, Entry
 from minixfs.trees.sink import dense, started
 
 NS = 10**9
@@ -21,15 +21,6 @@ ASPECTS = ("type", "mode", "uid", "gid", "times", "links", "size", "device", "ta
 """What can differ. ``times`` is the time of modification; ``links`` says which names are one file; ``xattrs`` are
 extended attributes, each a difference of its own: what is given is its name, an equals sign and its value;
 ``content`` is the first byte that differs, counted from 0."""
-_KINDS = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFCHR: "character device",
-    stat.S_IFBLK: "block device",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-}
 
 Value = str | int | bytes | None
 
@@ -98,7 +89,7 @@ def _only(side: _Side, is_first: bool) -> Iterator[Difference]:
     entry, key = side.entry, side.key
     if entry is None or key is None:
         return
-    kind = _KINDS[stat.S_IFMT(entry.mode)]
+    kind = KINDS[stat.S_IFMT(entry.mode)]
     yield Difference(entry.path, "only", *((kind, None) if is_first else (None, kind)))
     side.advance()
     while side.key is not None and side.key[: len(key)] == key:
@@ -119,7 +110,7 @@ def _differences(
             ("holes", None, None) if not a.is_file else ("holes", _data(a), _data(b)),
         )
     else:
-        pairs.append(("type", _KINDS[kinds[0]], _KINDS[kinds[1]]))
+        pairs.append(("type", KINDS[kinds[0]], KINDS[kinds[1]]))
     pairs += (
         ("mode", stat.S_IMODE(a.mode), stat.S_IMODE(b.mode)),
         ("uid", a.uid, b.uid),
