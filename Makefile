@@ -7,6 +7,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 PYTEST := pytest -n 2 --dist loadfile
 ARGS :=
+PREFIX := /usr/local
+DESTDIR :=
 
 .PHONY: help
 help:
@@ -17,6 +19,8 @@ help:
 	@echo "make bench-tools  compare mkfs, cp, fsck and ls with the C programs"
 	@echo "make lint       style, types and import rules alone"
 	@echo "make docs       renew what is generated in docs/"
+	@echo "make install    install for everybody: PREFIX=/usr/local, DESTDIR= for packagers (make uninstall)"
+	@echo "make man        manual pages in build/man, without installing (man -l build/man/man1/minixfs.1)"
 	@echo "make clean      remove .venv and caches"
 
 $(READY): pyproject.toml tools/python tools/system-packages
@@ -59,6 +63,18 @@ bench-tools: $(READY) peers
 .PHONY: docs
 docs: $(READY)
 	python tools/behaviours.py --write
+
+.PHONY: man
+man: $(READY)
+	python tools/manpages.py build/man
+
+.PHONY: install
+install:
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" tools/install
+
+.PHONY: uninstall
+uninstall:
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" tools/install remove
 
 .PHONY: clean
 clean:

@@ -22,7 +22,6 @@ from minixfs.cli.quoting import quoted
 from minixfs.trees.entry import Entry
 from minixfs.trees.sink import CarryError, Found, Keep, Sink, dense, sparse
 
-NS = 10**9
 _NOT_OPENED = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ELOOP, errno.ENXIO)
 
 
@@ -71,7 +70,9 @@ class Copier:
             if self._leads_into_itself(source, name):
                 return
             follow = self._choices.follow == "always"
-            entries: Iterable[Entry] = source.entries(follow=follow, on_error=self._unreadable_below)
+            entries: Iterable[Entry] = source.entries(
+                follow=follow, xattrs=_asked(self._choices), on_error=self._unreadable_below
+            )
         else:
             if slashed:  # there is nothing of that name, or we would be asked to copy into it
                 refuse(self._work, top, slashed, os.strerror(errno.ENOENT if top.is_symlink else errno.ENOTDIR))
@@ -196,7 +197,7 @@ class Copier:
 
     def _is_current(self, entry: Entry, found: Found) -> bool:
         """Whether the file there is not older, as far as its times are kept."""
-        unit = 1 if self._into.image is None else NS
+        unit = 1 if self._into.image is None else self._into.image.granularity
         return found.mtime // unit >= entry.mtime // unit
 
     def _is_same(self, entry: Entry, source: Place, found: Found) -> bool:
@@ -259,10 +260,15 @@ class Copier:
         return False
 
 
+def _asked(choices: Choices) -> bool:
+    """Whether extended attributes are of interest; access lists are."""
+    return choices.keep.xattrs or choices.keep.mode
+
+
 def looked_at(work: Job, choices: Choices, source: Place) -> Entry | None:
     """One operand, or None when the user has been told why it is not copied."""
     try:
-        entry = source.entry(follow=choices.follow != "never")
+        entry = source.entry(follow=choices.follow != "never", xattrs=_asked(choices))
     except OSError as error:
         work.complain(f"cannot stat {quoted(source.name)}: {error.strerror}")
         return None

@@ -22,7 +22,8 @@ _ATTRIBUTES = {
     "ownership": {"ownership"},
     "timestamps": {"timestamps"},
     "links": {"links"},
-    "all": {"mode", "ownership", "timestamps", "links"},
+    "xattr": {"xattr"},
+    "all": {"mode", "ownership", "timestamps", "links", "xattr"},
 }
 _PLAIN = {"mode", "ownership", "timestamps"}
 
@@ -42,7 +43,9 @@ _PLAIN = {"mode", "ownership", "timestamps"}
 )
 @click.option("-l", "--link", "hard_links", is_flag=True, help="Make hard links instead of copies; within one image.")
 @click.option("-p", "plain", is_flag=True, help="As --preserve=mode,ownership,timestamps.")
-@click.option("--preserve", multiple=True, metavar="LIST", help="Keep mode, ownership, timestamps, links, or all.")
+@click.option(
+    "--preserve", multiple=True, metavar="LIST", help="Keep mode, ownership, timestamps, links, xattr, or all."
+)
 @click.option("--no-preserve", multiple=True, metavar="LIST", help="Do not keep them.")
 @click.option("-R", "-r", "--recursive", is_flag=True, help="Copy directories with what is in them.")
 @click.option("--sparse", type=click.Choice(["auto", "always", "never"]), default="auto",
@@ -91,7 +94,7 @@ def cp(
     choices = Choices(
         recursive=recursive,
         follow=follow,
-        keep=Keep("mode" in kept, "ownership" in kept, "timestamps" in kept, mask, plain="mode" in lost),
+        keep=Keep("mode" in kept, "ownership" in kept, "timestamps" in kept, mask, "mode" in lost, "xattr" in kept),
         keep_links="links" in kept,
         existing=existing,
         force=force,
@@ -112,7 +115,7 @@ def _attributes(lists: tuple[str, ...]) -> set[str]:
     found: set[str] = set()
     for word in ",".join(lists).split(",") if lists else ():
         if word not in _ATTRIBUTES:
-            raise usage(f"invalid argument '{word}' for --preserve; use mode, ownership, timestamps, links or all")
+            raise usage(f"invalid argument '{word}' for --preserve; use {', '.join(_ATTRIBUTES)}")
         found |= _ATTRIBUTES[word]
     return found
 

@@ -31,15 +31,19 @@ def df(arguments: tuple[str, ...], unit: str | None, inodes: bool, typed: bool, 
         for image, target in work.opened(work.images.whole(arguments)):
             found = image.statvfs("/")
             size, free = found.f_blocks * found.f_frsize, found.f_bfree * found.f_frsize
+            available = found.f_bavail * found.f_frsize  # less than what is free where there is a reserve
             inodes_used = found.f_files - found.f_ffree
             objects.append({
-                "image": target.image, "size": size, "used": size - free, "available": free,
+                "image": target.image, "size": size, "used": size - free, "available": available,
                 "inodes": found.f_files, "inodes_used": inodes_used, "inodes_free": found.f_ffree,
             })  # fmt: skip
-            total, used, left = (found.f_files, inodes_used, found.f_ffree) if inodes else (size, size - free, free)
+            total, used, left = size, size - free, available
+            if inodes:
+                total, used, left = found.f_files, inodes_used, found.f_ffree
             shown = [human(n) if in_units else str(n if inodes else -(-n // 1024)) for n in (total, used, left)]
+            share = f"{-(-100 * used // (used + left))}%" if used + left else "-"
             name = os.fsdecode(work.safe(os.fsencode(target.image)))
-            rows.append([name, *["minix"] * typed, *shown, f"{-(-100 * used // total)}%" if total else "-"])
+            rows.append([name, *[image.type] * typed, *shown, share])
         if as_json:
             work.out.write(json.dumps(objects, indent=1).encode() + b"\n")
         elif objects:

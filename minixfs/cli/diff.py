@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import click
 
@@ -36,8 +37,9 @@ class Diff(Verb):
 def diff(first: str, second: str, ignore: tuple[str, ...], holes: bool, quiet: bool, as_json: bool) -> int:
     """Compare two trees: each an IMAGE, a directory in one (IMAGE:/path), a directory of the host, or a tar file.
 
-    Compared are type, mode, uid, gid (both: owner), times (of modification, in whole seconds), links (which names are
-    one file), size, device (number), target (of symbolic links), and content (the first byte that differs, from 0).
+    Compared are type, mode, uid, gid (both: owner), times (of modification, as finely as both keep them), links (which
+    names are one file), size, device (number), target (of symbolic links), xattrs (extended attributes, where both may
+    have some), and content (the first byte that differs, from 0).
 
     Exit codes: 0 for no difference, 1 for differences, 2 for trouble.
     """
@@ -50,8 +52,16 @@ def diff(first: str, second: str, ignore: tuple[str, ...], holes: bool, quiet: b
     with job() as work, ExitStack() as stack:
         try:
             trees = _tree(work, stack, first), _tree(work, stack, second)
+            if not all(tree.has_xattrs for tree in trees):
+                wanted.discard("xattrs")
             found: list[Difference] = []
-            for difference in compare(*trees, aspects=wanted, on_error=lambda error: _trouble(work, error)):
+            for difference in compare(
+                trees[0].entries,
+                trees[1].entries,
+                wanted,
+                max(tree.granularity for tree in trees),
+                lambda error: _trouble(work, error),
+            ):
                 different = True
                 if quiet:
                     break
@@ -74,18 +84,30 @@ def _trouble(work: Job, error: OSError) -> None:
     work.complain(f"{quoted(error.filename)}: {error.strerror}" if error.filename else str(error))
 
 
-def _tree(work: Job, stack: ExitStack, argument: str) -> Iterable[Entry]:
+class _Tree(NamedTuple):
+    """A side of the comparison, and what it can keep: `granularity` of times in nanoseconds."""
+
+    entries: Iterable[Entry]
+    has_xattrs: bool = True
+    granularity: int = 1
+
+
+def _tree(work: Job, stack: ExitStack, argument: str) -> _Tree:
     """What an operand names. Raises OSError, MinixFsError."""
     place: Place = place_of(argument, work.images)
     if isinstance(place, HostPlace) and not os.path.isdir(argument):
         if _is_tar(argument):
             from minixfs.trees.untar import TarSource
 
-            return stack.enter_context(TarSource(argument))
+            return _Tree(stack.enter_context(TarSource(argument)))
         place = ImagePlace(argument, b"/")
     place.open(work.images, write=False)
-    top = place.entry(follow=True)
-    return place.entries(follow=False, on_error=lambda error: _trouble(work, error)) if top.is_directory else (top,)
+    top = place.entry(follow=True, xattrs=True)
+    entries: Iterable[Entry] = (top,)
+    if top.is_directory:
+        entries = place.entries(follow=False, xattrs=True, on_error=lambda error: _trouble(work, error))
+    image = place.image
+    return _Tree(entries) if image is None else _Tree(entries, image.has_xattrs, image.granularity)
 
 
 def _is_tar(path: str) -> bool:

@@ -39,7 +39,7 @@ _DISK = ("mbr", "partitions")
     "--as",
     "assumed",
     metavar="FORMAT",
-    help="Take it for this although the magic number is lost: V1, V1L, V2, V2L, V3 or hybrid.",
+    help="Take it for this although the magic number is lost: V1, V1L, V2, V2L, V3, hybrid or ext2.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of structures, for programs.")
 def dump(image: str, what: tuple[str, ...], assumed: str | None, as_json: bool) -> int:
@@ -47,12 +47,19 @@ def dump(image: str, what: tuple[str, ...], assumed: str | None, as_json: bool) 
 
     \b
     superblock, boot         what comes first on a volume
-    imap, zmap               the bitmaps, as runs of used and free
     inode N | /PATH          an inode; inodes A-B several
     directory N | /PATH      every slot, free ones too
-    zone N, block N          a hex dump, and whose it is
-    indirect N               the zone numbers in zone N
+    block N                  a hex dump, and whose it is
+    indirect N               the zone or block numbers in zone or block N
     mbr, partitions          the partition table of a disk; all its tables
+
+    \b
+    MINIX: imap, zmap        the bitmaps, as runs of used and free
+           zone N            a hex dump, and whose it is
+    ext2:  group N, copy N   the descriptor of a group; its copy of the superblock
+           bitmaps N         the bitmaps of a group, as runs of used and free
+           attributes N      the extended attributes in block N
+           journal           the superblock of the journal
     """
     with closing(run(open_device(image, read_only=True))) as device:
         sections = _sections(image, device, what, assumed)

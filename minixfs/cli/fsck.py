@@ -18,7 +18,6 @@ import click
 from minixfs.cli.failures import OPERATIONAL, USAGE, exit_codes
 from minixfs.cli.fsck_progress import shown
 from minixfs.cli.interrupt import Interrupt, Interrupted, interruptible
-from minixfs.cli.offline import complain
 from minixfs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +132,8 @@ def _reported(image: str, wishes: _Wishes, interrupt: Interrupt) -> int:
     except UsageError as error:
         if wishes.as_json:
             click.echo(json.dumps({"image": image, "error": str(error), "exit_code": error.exit_code}))
-        complain(error)
+        line = " ".join(str(error).split())
+        click.echo(f"{click.get_current_context().command_path}: {line}", err=True)
         return error.exit_code
     except (Interrupted, click.Abort) as stop:
         click.echo(f"{image}: cancelled, nothing was changed", err=True)
@@ -194,9 +194,7 @@ async def _check_ext2(device: BlockDevice, wishes: _Wishes, policy: Policy, tick
 
 async def _is_known(device: BlockDevice) -> bool:
     """Whether the device begins with a superblock, so that it is no disk with partitions."""
-    from minixfs.fsck.ext2 import recognise
-
-    return await recognise(device) or await _is_mfs(device)
+    return await _recognise_ext2(device) or await _is_mfs(device)
 
 
 async def _is_ext2(device: BlockDevice) -> bool:
@@ -204,17 +202,28 @@ async def _is_ext2(device: BlockDevice) -> bool:
 
     Raises UsageError for what is something else: remains of an older volume there are nothing to repair.
     """
-    from minixfs.fsck.ext2 import recognise, recognise_copy
-    from minixfs.mkfs.occupant import occupant
-
-    if await recognise(device):
+    if await _recognise_ext2(device):
         return True
     if await _is_mfs(device):
         return False
+    from minixfs.fsck.ext2 import recognise_copy
+    from minixfs.mkfs.occupant import occupant
+
     meaning = await occupant(device)
     if meaning is not None:
         raise UsageError(f"{device.name} holds {meaning}, not a MINIX or ext2 file system", OPERATIONAL)
     return await recognise_copy(device)
+
+
+async def _recognise_ext2(device: BlockDevice) -> bool:
+    """Without loading what checks ext2 unless its magic number is there: start-up counts."""
+    head = bytearray(2048)
+    await device.read(0, [head])
+    if head[1080:1082] != b"\x53\xef":
+        return False
+    from minixfs.fsck.ext2 import recognise
+
+    return await recognise(device)
 
 
 async def _is_mfs(device: BlockDevice) -> bool:
@@ -231,10 +240,13 @@ async def _is_mfs(device: BlockDevice) -> bool:
 async def _is_clean(device: BlockDevice, is_ext2: bool) -> bool:
     """Whether there is nothing to do for -p."""
     from minixfs.errors import BadSuperblock
-    from minixfs.fsck import ext2, mfs
 
+    if is_ext2:
+        from minixfs.fsck.ext2 import is_clean
+    else:
+        from minixfs.fsck.mfs import is_clean
     try:
-        return await ext2.is_clean(device) if is_ext2 else await mfs.is_clean(device)
+        return await is_clean(device)
     except BadSuperblock:
         return False
 

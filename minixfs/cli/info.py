@@ -31,7 +31,8 @@ from minixfs.image.anatomy.volume import Anatomy, Facts, identify, no_file_syste
 if TYPE_CHECKING:
     from minixfs.image.anatomy.blocks import Layout
 
-_SPECIAL = " \"'\\$`<>"
+_ESCAPES = str.maketrans({character: f"\\{character}" for character in " \"'\\$`<>"})
+"""What a shell must not see as it is."""
 PATIENCE = 5.0
 """Seconds that looking for fragmentation may take."""
 EXIT_UNKNOWN = 2
@@ -161,17 +162,27 @@ def _size(size: int | None) -> str:
 
 def _tags(tags: dict[str, str], output: str, keys: tuple[str, ...]) -> None:
     """What blkid writes. The name of the device comes first in lines, whatever the keys, and not among the values."""
-    shown = {key: value for key, value in tags.items() if not keys or key in keys}
+    shown = {key: value for key, value in tags.items() if (not keys or key in keys) and key != "DEVNAME"}
     if output == "value":
-        click.echo("".join(f"{value}\n" for key, value in shown.items() if key != "DEVNAME"), nl=False)
-    elif shown:
-        shown = {"DEVNAME": printable(os.fsencode(tags["DEVNAME"]))} | shown
-        click.echo("\n".join(f"{key}={_escaped(value)}" for key, value in shown.items()))
+        click.echo("".join(f"{_one_line(value)}\n" for value in shown.values()), nl=False)
+    elif shown or "DEVNAME" in keys:
+        name = printable(os.fsencode(tags["DEVNAME"]))
+        lines = [f"{key}={_carets(value).translate(_ESCAPES)}" for key, value in shown.items()]
+        click.echo("\n".join([f"DEVNAME={name}", *lines]))
 
 
-def _escaped(value: str) -> str:
-    """For a shell, as blkid does it."""
-    return "".join(f"\\{character}" if character in _SPECIAL else character for character in value)
+def _one_line(value: str) -> str:
+    return "".join(one if one.isprintable() else _carets(one) for one in value)
+
+
+def _carets(value: str) -> str:
+    """As blkid writes bytes that are not ASCII text."""
+    return "".join(map(_caret, os.fsencode(value)))
+
+
+def _caret(byte: int) -> str:
+    meta, low = ("M-", byte - 0x80) if byte >= 0x80 else ("", byte)
+    return meta + (chr(low) if 0x20 <= low < 0x7F else f"^{chr(low ^ 0x40)}")
 
 
 # ---- one file ------------------------------------------------------------------------------------------------------
@@ -230,7 +241,7 @@ def _disk(image: str, device: BlockDevice, as_json: bool, output: str, keys: tup
     partitions = run(scan(device))
     if not partitions:
         code = 1 if output == "full" else EXIT_UNKNOWN
-        raise UsageError(f"{image}: neither a MINIX file system nor a partition table was found", code)
+        raise UsageError(f"{image}: neither a MINIX or ext2 file system nor a partition table was found", code)
     name = identifier(device)
     if output != "full":
         _tags({"DEVNAME": image, **({"PTUUID": name} if name else {}), "PTTYPE": "dos"}, output, keys)

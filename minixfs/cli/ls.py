@@ -24,6 +24,7 @@ from minixfs.cli.show import columns, for_terminal, human
 from minixfs.errors import MinixFsError
 from minixfs.image.image import Image
 from minixfs.image.paths import join
+from minixfs.trees.entry import KINDS
 
 if TYPE_CHECKING:
     from minixfs.fs.protocol import Stat
@@ -31,15 +32,6 @@ if TYPE_CHECKING:
 EXIT_MINOR, EXIT_SERIOUS = 1, 2
 """Something below an argument could not be listed; an argument itself could not."""
 DOTS = (b".", b"..")
-_TYPES = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFCHR: "character device",
-    stat.S_IFBLK: "block device",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-}
 
 
 @click.command()
@@ -287,7 +279,7 @@ def _object(image: str, directory: bytes, entry: Entry) -> dict[str, object]:
         "image": image,
         "path": path,
         "inode": found.ino,
-        "type": _TYPES.get(stat.S_IFMT(found.mode), "unknown"),
+        "type": KINDS.get(stat.S_IFMT(found.mode), "unknown"),
         "mode": f"{stat.S_IMODE(found.mode):04o}",
         "links": found.nlink,
         "uid": found.uid,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -56,6 +57,7 @@ SECTIONS = {
         "chgrp", "touch", "truncate", "shell",
     ),
     "Whole trees": ("tar", "diff"),
+    "For the shell": ("completion",),
 }  # fmt: skip
 """How ``minixfs --help`` groups the commands; those that are not named here come last."""
 
@@ -91,30 +93,43 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if len(args) >= 2 and args[0] not in COMMANDS and not args[0].startswith("-") and os.path.isdir(args[1]):
             args = ["mount", *args]
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib  # only ever needed for a mistake
+
+            close = difflib.get_close_matches(args[0], COMMANDS, 1)
+            context.fail(f"No such command {args[0]!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
         return super().resolve_command(context, args)
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": _HELP})
+@click.command(cls=_Commands)
 @click.version_option(package_name="minixfs", prog_name="minixfs")
 def cli() -> None:
-    """Mount, make, check and read MINIX file systems, without root and without a kernel driver."""
+    """Mount, make, check, read and change MINIX and ext2 file systems, without root and without a kernel driver.
+
+    `minixfs COMMAND --help` tells all about a command, and so does the manual: man minixfs, man minixfs-COMMAND.
+    """
 
 
 def main() -> None:
     """Run the command line. Exit codes: those of the command; 2 for bad usage unless the command has its own."""
+    _open_what_is_closed()
     try:
         result = _run(os.path.basename(sys.argv[0]), sys.argv[1:])
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        _fail(context, error.format_message(), _usage_code(context, error.exit_code))
+        _fail(context, _advice(error, context), _usage_code(context, error.exit_code))
     except click.Abort:
         _fail(None, "interrupted", 130)
     except MinixFsError as error:
         _fail(None, str(error), error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         sys.exit(141)
     except OSError as error:
+        _discard_output()
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         _fail(None, f"{name}{error.strerror or error}", 1)
     except Exception as error:
@@ -126,15 +141,58 @@ def main() -> None:
         sys.exit(result if isinstance(result, int) else 0)
 
 
+def _discard_output() -> None:
+    """What cannot be written now would be tried again at the end of the process."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    with suppress(OSError):  # there may be no descriptor behind it
+        number = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
+def _open_what_is_closed() -> None:
+    """No image may get the number of a standard descriptor that the caller closed: messages would go into it. Data for
+    a closed standard output is an error, as for other programs."""
+    for number, flags, stream in ((0, os.O_RDONLY, "stdin"), (1, os.O_RDONLY, "stdout"), (2, os.O_WRONLY, "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # gets the lowest free number
+            setattr(sys, stream, open(number, "r" if number == 0 else "w"))  # noqa: SIM115  # as long as we live
+
+
 def _run(name: str, arguments: list[str]) -> object:
     """As `minixfs`, or as one of the helper programs if that is the name we were called by."""
     if name not in HELPERS:
-        return cli.main(arguments, prog_name="minixfs", standalone_mode=False)
+        return _carry_out(cli, "minixfs", arguments)
     command, translate = HELPERS[name]
     own = translate(arguments)
     if own is None:
         return 0
-    return _import(command).main(own, prog_name=name, standalone_mode=False, help_option_names=_HELP)
+    return _carry_out(_import(command), name, own)
+
+
+def _carry_out(command: click.Command, name: str, arguments: list[str]) -> object:
+    """What the command returns, or the exit code that it ended with. click's own way takes broken pipes for itself."""
+    try:
+        with command.make_context(name, arguments, help_option_names=_HELP) as context:
+            result: object = command.invoke(context)
+    except click.exceptions.Exit as end:
+        result = end.exit_code
+    except (EOFError, KeyboardInterrupt):
+        click.echo(err=True)
+        raise click.Abort from None
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return result
+
+
+def _advice(error: click.ClickException, context: click.Context | None) -> str:
+    """What was wrong in the command line, and where the right way is told unless the message says it."""
+    message = error.format_message()
+    if context is None or "Did you mean" in message or "Choose from" in message:
+        return message
+    return f"{message.rstrip('.')}; see {context.command_path} --help"
 
 
 def _usage_code(context: click.Context | None, default: int) -> int:

@@ -19,6 +19,8 @@ from minixfs.cli.quoting import quoted, quoted_if_needed
 from minixfs.image.image import Image
 
 _TYPES = {"p": stat.S_IFIFO, "b": stat.S_IFBLK, "c": stat.S_IFCHR, "u": stat.S_IFCHR}
+_PART_MAX = 0xFFFFFFFF
+"""Of a device number; what the format of the image cannot hold is told by the image."""
 _DEVICE = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 
 
@@ -114,8 +116,8 @@ def _part(text: str, what: str) -> int:
         number = int(text, base)
     except ValueError:
         raise usage(f"invalid {what} device number {quoted(text)}") from None
-    if number > 0xFF:
-        raise usage(f"invalid {what} device number {quoted(text)}: the format has room for 0 to 255")
+    if number > _PART_MAX:
+        raise usage(f"invalid {what} device number {quoted(text)}")
     return number
 
 

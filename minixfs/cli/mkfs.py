@@ -90,12 +90,12 @@ def mkfs(
 
         words = own_words(click.get_current_context(), fstype, own)
         fit = "fit" if extra is None else f"fit+{extra}%"
+        if proto is not None and fstype != "mfs":
+            raise UsageError("a prototype says what is in a MINIX file system; use -d for others", USAGE)
         prototype = _prototype(proto, proto_extensions, keep_mtime)
         if prototype is not None:
             if content is not None:
                 raise UsageError("the files come from -d or from --proto; give only one", USAGE)
-            if fstype != "mfs":
-                raise UsageError("a prototype says what is in a MINIX file system; use -d for others", USAGE)
             size = size or str(prototype.blocks or fit)
             inodes = inodes or (str(prototype.inodes) if prototype.inodes else None)
         if size is None and content is not None and is_missing(image):

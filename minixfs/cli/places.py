@@ -54,10 +54,11 @@ class Place(ABC):
         """What is there; None if nothing is."""
 
     @abstractmethod
-    def entry(self, *, follow: bool) -> Entry: ...
+    def entry(self, *, follow: bool, xattrs: bool = False) -> Entry:
+        """`xattrs`: with extended attributes."""
 
     @abstractmethod
-    def entries(self, *, follow: bool, on_error: OnError) -> Iterator[Entry]: ...
+    def entries(self, *, follow: bool, xattrs: bool = False, on_error: OnError) -> Iterator[Entry]: ...
 
     @abstractmethod
     def sink(self, keep: Keep, step: Step) -> Sink:
@@ -97,11 +98,11 @@ class HostPlace(Place):
             return None
         return Found(found.st_mode, (found.st_dev, found.st_ino), found.st_nlink, found.st_mtime_ns)
 
-    def entry(self, *, follow: bool) -> Entry:
-        return host.entry(self.path, follow=follow)
+    def entry(self, *, follow: bool, xattrs: bool = False) -> Entry:
+        return host.entry(self.path, follow=follow, xattrs=xattrs)
 
-    def entries(self, *, follow: bool, on_error: OnError) -> Iterator[Entry]:
-        return host.entries(self.path, follow=follow, on_error=on_error)
+    def entries(self, *, follow: bool, xattrs: bool = False, on_error: OnError) -> Iterator[Entry]:
+        return host.entries(self.path, follow=follow, xattrs=xattrs, on_error=on_error)
 
     def sink(self, keep: Keep, step: Step) -> Sink:
         return HostSink(self.path, keep, step)
@@ -147,11 +148,11 @@ class ImagePlace(Place):
             return None
         return Found(found.st_mode, (id(self.image), found.st_ino), found.st_nlink, found.st_mtime_ns)
 
-    def entry(self, *, follow: bool) -> Entry:
-        return tree_source.entry(self._opened, self.path, follow=follow)
+    def entry(self, *, follow: bool, xattrs: bool = False) -> Entry:
+        return tree_source.entry(self._opened, self.path, follow=follow, xattrs=xattrs)
 
-    def entries(self, *, follow: bool, on_error: OnError) -> Iterator[Entry]:
-        return tree_source.entries(self._opened, self.path, follow=follow, on_error=on_error)
+    def entries(self, *, follow: bool, xattrs: bool = False, on_error: OnError) -> Iterator[Entry]:
+        return tree_source.entries(self._opened, self.path, follow=follow, xattrs=xattrs, on_error=on_error)
 
     def sink(self, keep: Keep, step: Step) -> Sink:
         return tree_sink.ImageSink(self._opened, self.path, keep, step)

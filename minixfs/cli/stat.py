@@ -83,7 +83,7 @@ def _shown(system: bool, lines: str | None, raw: str | None, terse: bool) -> Cal
 def _subject(work: Job, image: Image, target: Target, follow: bool) -> Subject:
     found = image.attributes(target.path, follow_symlinks=follow)
     text = work.safe(image.readlink(target.path)) if modes.S_ISLNK(found.mode) else None
-    return Subject(work.safe(target.shown), found, text, image.statvfs("/"))
+    return Subject(work.safe(target.shown), found, text, image.statvfs("/"), image.type)
 
 
 def _object(target: Target, subject: Subject) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _object(target: Target, subject: Subject) -> dict[str, Any]:
         "changed": found.ctime // NS,
     }
     if is_device(found.mode):
-        result |= {"major": found.rdev >> 8, "minor": found.rdev & 0xFF}
+        result |= {"major": os.major(found.rdev), "minor": os.minor(found.rdev)}
     if subject.target is not None:
         result["target"] = os.fsdecode(subject.target)
     return result
@@ -116,7 +116,7 @@ def _system_object(target: Target, subject: Subject) -> dict[str, Any]:
     usage = subject.usage
     return {
         "image": target.image,
-        "type": "minix",
+        "type": subject.system,
         "block_size": usage.f_frsize,
         "transfer_size": usage.f_bsize,
         "blocks": usage.f_blocks,

@@ -48,12 +48,14 @@ Field = Callable[["Subject"], Value]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is shown: a file by its `name`; `target` is the text of a link, `usage` the file system it is on."""
+    """What is shown: a file by its `name`; `target` is the text of a link, `usage` and `system` are the file
+    system it is on and the type of that."""
 
     name: bytes
     found: Stat
     target: bytes | None
     usage: os.statvfs_result
+    system: str
 
 
 def parse(text: str, fields: Mapping[str, Field], *, escapes: bool = False) -> Callable[[Subject], bytes]:
@@ -173,10 +175,10 @@ FILE: dict[str, Field] = {
     "r": lambda subject: Number(_rdev(subject)),
     "R": lambda subject: Number(_rdev(subject), 16),
     "s": lambda subject: Number(subject.found.size, signed=True),
-    "t": lambda subject: Number(_rdev(subject) >> 8, 16),
-    "T": lambda subject: Number(_rdev(subject) & 0xFF, 16),
-    "Hr": lambda subject: Number(_rdev(subject) >> 8),
-    "Lr": lambda subject: Number(_rdev(subject) & 0xFF),
+    "t": lambda subject: Number(os.major(_rdev(subject)), 16),
+    "T": lambda subject: Number(os.minor(_rdev(subject)), 16),
+    "Hr": lambda subject: Number(os.major(_rdev(subject))),
+    "Lr": lambda subject: Number(os.minor(_rdev(subject))),
     "u": lambda subject: Number(subject.found.uid),
     "U": lambda subject: str(subject.found.uid).encode(),
     "w": lambda subject: b"-",
@@ -199,7 +201,7 @@ SYSTEM: dict[str, Field] = {
     "n": lambda subject: subject.name,
     "s": lambda subject: Number(subject.usage.f_bsize),
     "S": lambda subject: Number(subject.usage.f_frsize),
-    "T": lambda subject: b"minix",
+    "T": lambda subject: subject.system.encode(),
 }
 
 FILE_TEXT = """  File: %N

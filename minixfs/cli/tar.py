@@ -132,7 +132,7 @@ def _named(work: Job, place: Place, verbose: bool, output: Any) -> Iterator[Entr
     def unreadable(error: OSError) -> None:
         work.complain(f"{quoted(error.filename or place.name)}: {error.strerror}")
 
-    for entry in place.entries(follow=False, on_error=unreadable):
+    for entry in place.entries(follow=False, xattrs=True, on_error=unreadable):
         work.check()
         if verbose:
             output.buffer.write(work.safe(_shown(entry)) + b"\n")

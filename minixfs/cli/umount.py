@@ -6,7 +6,9 @@ import click
 
 from minixfs.errors import UsageError
 
+EXIT_USAGE = 1
 EXIT_FAILED = 32
+"""Exit codes of umount(8)."""
 
 
 @click.command()
@@ -41,3 +43,6 @@ def umount(directory: str, lazy: bool, quiet: bool) -> int:
     if not quiet:
         click.echo(f"{mounted.source}: unmounted, {final.bytes_written // 1024} KiB written at the end")
     return 0
+
+
+umount.usage_exit_code = EXIT_USAGE  # type: ignore[attr-defined]  # read by main for errors in options

@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from minixfs.daemon.call import Call
-from minixfs.daemon.calls import link, protect, readwrite
+from minixfs.daemon.calls import link, protect, readwrite, xattr
 from minixfs.daemon.calls import open as opening
 from minixfs.daemon.calls import stat as attributes
 from minixfs.daemon.calls.protect import KEEP, X_BIT
@@ -211,6 +211,22 @@ class Process:
     async def futimens(self, fd: int, atime: Time = TimeUpdate.NOW, mtime: Time = TimeUpdate.NOW) -> None:
         async with self._call() as call:
             await attributes.utime(call, self._node(fd), atime, mtime)
+
+    async def getxattr(self, path: bytes, name: bytes, *, follow: bool = True) -> bytes:
+        async with self._call() as call:
+            return await xattr.getxattr(call, ByPath(self, path, follow=follow), name)
+
+    async def listxattr(self, path: bytes, *, follow: bool = True) -> list[bytes]:
+        async with self._call() as call:
+            return await xattr.listxattr(call, ByPath(self, path, follow=follow))
+
+    async def setxattr(self, path: bytes, name: bytes, value: bytes, flags: int = 0, *, follow: bool = True) -> None:
+        async with self._call() as call:
+            await xattr.setxattr(call, ByPath(self, path, follow=follow), name, value, flags)
+
+    async def removexattr(self, path: bytes, name: bytes, *, follow: bool = True) -> None:
+        async with self._call() as call:
+            await xattr.removexattr(call, ByPath(self, path, follow=follow), name)
 
     # ---- the process itself -----------------------------------------------------------------------------------
 

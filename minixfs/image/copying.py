@@ -1,8 +1,9 @@
 """Files and whole trees copied into an image, out of one, and within one: what `Image.copy_in` and its sisters do.
 
 A copy is called what the caller says (as shutil.copytree has it, not cp); a directory that is there already is merged
-with, a file replaced. Modes, times, links, devices and holes are kept, owners if asked for; a symbolic link is followed
-only if it is itself what is to be copied. Ctrl-C comes between two files, and leaves those that are done.
+with, a file replaced. Modes, times, links, devices, holes and extended attributes are kept, owners if asked for; a
+symbolic link is followed only if it is itself what is to be copied. Ctrl-C comes between two files, and leaves those
+that are done.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from minixfs.trees.unpack import HostSink
 def copy_in(image: Image, source: Path, path: Path, owner: bool) -> None:
     base, target = os.fsencode(source), absolute(path)
     if os.path.isdir(base):
-        _tree_into(image, host.entries(base), target, owner)
+        _tree_into(image, host.entries(base, xattrs=True), target, owner)
     else:
-        _file_into(image, host.entry(base, follow=True), target, owner)
+        _file_into(image, host.entry(base, follow=True, xattrs=True), target, owner)
 
 
 def copy_out(image: Image, path: Path, target: Path, owner: bool) -> None:
@@ -37,9 +38,9 @@ def copy_out(image: Image, path: Path, target: Path, owner: bool) -> None:
     if image.isdir(path):
         with suppress(FileExistsError):
             os.mkdir(base)
-        _carry(image, tree_source.entries(image, path), HostSink(base, Keep(owner=owner)))
+        _carry(image, tree_source.entries(image, path, xattrs=True), HostSink(base, Keep(owner=owner)))
     else:
-        entry = tree_source.entry(image, path, follow=True)
+        entry = tree_source.entry(image, path, follow=True, xattrs=True)
         directory, entry.path = os.path.split(base)
         _carry(image, [entry], HostSink(directory, Keep(owner=owner)))
 
@@ -50,11 +51,11 @@ def copy_within(image: Image, path: Path, new: Path, owner: bool) -> None:
     if not stat.S_ISDIR(found.mode):
         if image.exists(target) and image.attributes(target).ino == found.ino:
             raise shutil.SameFileError(f"{image.name_of(path)} and {image.name_of(new)} are the same file")
-        _file_into(image, tree_source.entry(image, path, follow=True), target, owner)
+        _file_into(image, tree_source.entry(image, path, follow=True, xattrs=True), target, owner)
         return
     if found.ino in _way_up(image, target if image.isdir(target) else os.path.dirname(target.rstrip(b"/"))):
         raise OSError(errno.EINVAL, "a directory cannot be copied into itself", image.name_of(path))
-    _tree_into(image, tree_source.entries(image, path), target, owner)
+    _tree_into(image, tree_source.entries(image, path, xattrs=True), target, owner)
 
 
 def _way_up(image: Image, directory: bytes) -> set[int]:

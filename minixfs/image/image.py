@@ -43,6 +43,22 @@ UMASK = 0o022
 class Image(Session):
     """The files of an open image; see `Session` for how it is opened, and for its attributes."""
 
+    @property
+    def granularity(self) -> int:
+        """Times of files are multiples of so many nanoseconds."""
+        return self.system.vfs.root.fs.granularity
+
+    @property
+    def type(self) -> str:
+        """The type of the file system, as mount(8) calls it: minix, ext2."""
+        kind = self.system.vfs.root.fs.kind
+        return "minix" if kind == "mfs" else kind
+
+    @property
+    def has_xattrs(self) -> bool:
+        """Whether files have extended attributes."""
+        return self.system.vfs.root.fs.has_xattrs
+
     # ---- looking ---------------------------------------------------------------------------------------------------
 
     def stat(self, path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
@@ -247,6 +263,33 @@ class Image(Session):
             ns = round(times[0] * 10**9), round(times[1] * 10**9)
         atime, mtime = ns or (TimeUpdate.NOW, TimeUpdate.NOW)
         self._change(path, self.system.utimens, atime, mtime, follow=follow_symlinks)
+
+    def getxattr(self, path: Path, attribute: str | bytes, *, follow_symlinks: bool = True) -> bytes:
+        """An extended attribute by its full name, such as ``user.mime_type``; OSError (ENODATA) if it is not there.
+        On formats that have none all four of these raise OSError (EOPNOTSUPP)."""
+        value: bytes = self._change(path, self._xattr_call("getxattr"), os.fsencode(attribute), follow=follow_symlinks)
+        return value
+
+    def listxattr(self, path: Path = "/", *, follow_symlinks: bool = True) -> list[str]:
+        """The full names of all extended attributes."""
+        names: list[bytes] = self._change(path, self._xattr_call("listxattr"), follow=follow_symlinks)
+        return [os.fsdecode(name) for name in names]
+
+    def setxattr(
+        self, path: Path, attribute: str | bytes, value: bytes, flags: int = 0, *, follow_symlinks: bool = True
+    ) -> None:
+        """`flags`: os.XATTR_CREATE (EEXIST if it is there) or os.XATTR_REPLACE (ENODATA if it is not)."""
+        name = os.fsencode(attribute)
+        self._change(path, self._xattr_call("setxattr"), name, bytes(value), flags, follow=follow_symlinks)
+
+    def removexattr(self, path: Path, attribute: str | bytes, *, follow_symlinks: bool = True) -> None:
+        self._change(path, self._xattr_call("removexattr"), os.fsencode(attribute), follow=follow_symlinks)
+
+    def _xattr_call(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        if not self.has_xattrs:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), self.spec)
+        call: Callable[..., Coroutine[Any, Any, Any]] = getattr(self.system, name)
+        return call
 
     # ---- paths -----------------------------------------------------------------------------------------------------
 

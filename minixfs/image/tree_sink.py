@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
-from minixfs.errors import Exists, MinixFsError, NotDirectory
+from minixfs.errors import Exists, MinixFsError, NotDirectory, PosixError
 from minixfs.fs.protocol import DirEntry, FileServer, Node
 from minixfs.hw.blockdev.device import Data
 from minixfs.image.image import Image
@@ -21,9 +21,7 @@ from minixfs.trees.chain import Chain, checked
 from minixfs.trees.entry import Entry
 from minixfs.trees.sink import CarryError, Found, Keep, started
 
-NS = 1_000_000_000
-TIME_MAX = 0xFFFFFFFF
-"""Seconds since 1970 in an inode."""
+_XATTR_NAME_MAX = 255
 
 
 class ImageSink:
@@ -70,7 +68,7 @@ class ImageSink:
         if first is not None:
             self.link(first, entry.path)
             return
-        if self._keep.times and not 0 <= entry.mtime < (TIME_MAX + 1) * NS:
+        if self._keep.times and not self._fs.time_min <= entry.mtime < self._fs.time_max + self._fs.granularity:
             raise CarryError("cannot keep the time of {}", self.name_of(entry.path), errno.EOVERFLOW)
         if entry.is_file:
             self._put_file(entry, data)
@@ -118,6 +116,8 @@ class ImageSink:
             self.image.chown(self.top, entry.uid, entry.gid)
         if self._keep.mode:
             self.image.chmod(self.top, stat.S_IMODE(entry.mode))
+        for name, value in self._xattrs(entry).items():
+            self.image.setxattr(self.top, name, value)
         if self._keep.times:
             self.image.utime(self.top, ns=(entry.atime, entry.mtime))
 
@@ -161,9 +161,9 @@ class ImageSink:
         doing = "cannot create symbolic link {}" if entry.is_symlink else "cannot create special file {}"
         with _Doing(doing, self, entry.path):
             self._ask(self._make_other, directory, name, entry)
-        if self._keep.times:
+        if self._keep.times or entry.xattrs:
             with _Doing("preserving attributes of {}", self, entry.path):
-                self._ask(self._stamp, directory, name, entry)
+                self._ask(self._finish_other, directory, name, entry)
 
     def _owner(self, entry: Entry) -> tuple[int, int]:
         return (entry.uid, entry.gid) if self._keep.owner else (0, 0)
@@ -236,6 +236,7 @@ class ImageSink:
             await self._fs.chown(number, entry.uid, entry.gid)
         if keep.mode and (not made or entry.mode & 0o6000):  # writing takes set-id bits away
             await self._fs.chmod(number, stat.S_IMODE(entry.mode))
+        await self._set_xattrs(number, entry)
         if keep.times:
             await self._fs.utime(number, entry.atime, entry.mtime)
 
@@ -244,6 +245,7 @@ class ImageSink:
             await self._fs.chown(number, entry.uid, entry.gid)
         if self._keep.mode:
             await self._fs.chmod(number, stat.S_IMODE(entry.mode))
+        await self._set_xattrs(number, entry)
         if self._keep.times:
             await self._fs.utime(number, entry.atime, entry.mtime)
 
@@ -256,12 +258,32 @@ class ImageSink:
         mode = stat.S_IFMT(entry.mode) | self._keep.mode_of(entry)
         await self._fs.mknod(directory, name, mode, *owner, entry.rdev if entry.is_device else 0)
 
-    async def _stamp(self, directory: int, name: bytes, entry: Entry) -> None:
+    async def _finish_other(self, directory: int, name: bytes, entry: Entry) -> None:
         node = await self._fs.lookup_entry(directory, name)
         try:
-            await self._fs.utime(node.ino, entry.atime, entry.mtime)
+            await self._set_xattrs(node.ino, entry)
+            if self._keep.times:
+                await self._fs.utime(node.ino, entry.atime, entry.mtime)
         finally:
             await self._fs.putnode(node.ino, 1)
+
+    async def _set_xattrs(self, number: int, entry: Entry) -> None:
+        for name, value in self._xattrs(entry).items():
+            try:
+                await self._fs.setxattr(number, name, value)
+            except PosixError as error:
+                if error.errno != errno.EOPNOTSUPP:  # the format has no place for names of this kind
+                    raise
+
+    def _xattrs(self, entry: Entry) -> dict[bytes, bytes]:
+        """The extended attributes that the file is to have and can have."""
+        if not self._fs.has_xattrs or not entry.xattrs:
+            return {}
+        found = self._keep.xattrs_of(entry)
+        if any(len(name) > _XATTR_NAME_MAX for name in found):
+            raise PosixError(errno.ERANGE)
+        plain = entry.is_file or entry.is_directory
+        return {name: value for name, value in found.items() if plain or not name.startswith(b"user.")}
 
 
 class _Doing:

@@ -34,13 +34,14 @@ OnError = Callable[[OSError], object]
 
 
 def entries(
-    image: Image, top: Path = b"/", *, follow: bool = False, on_error: OnError | None = None
+    image: Image, top: Path = b"/", *, follow: bool = False, xattrs: bool = False, on_error: OnError | None = None
 ) -> Iterator[Entry]:
-    """All files of the directory `top`, itself included. `follow`: symbolic links are what they lead to.
+    """All files of the directory `top`, itself included. `follow`: symbolic links are what they lead to. `xattrs`: with
+    extended attributes.
 
     Raises OSError; with `on_error` that is told of what cannot be read below the top, and the walk goes on.
     """
-    source = _Source(image, os.fsencode(top), follow)
+    source = _Source(image, os.fsencode(top), follow, xattrs)
     found, status = source.look(b"", True)
     if not stat.S_ISDIR(status.mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), found.origin)
@@ -75,9 +76,9 @@ def entries(
             on_error(error)
 
 
-def entry(image: Image, path: Path, *, follow: bool = False) -> Entry:
+def entry(image: Image, path: Path, *, follow: bool = False, xattrs: bool = False) -> Entry:
     """One file of any kind, as a top. Raises OSError."""
-    return _Source(image, os.fsencode(path), follow).look(b"", follow)[0]
+    return _Source(image, os.fsencode(path), follow, xattrs).look(b"", follow)[0]
 
 
 class _Known(NamedTuple):
@@ -90,10 +91,11 @@ class _Known(NamedTuple):
 class _Source:
     """The files below `top` of `image`."""
 
-    def __init__(self, image: Image, top: bytes, follow: bool) -> None:
+    def __init__(self, image: Image, top: bytes, follow: bool, xattrs: bool) -> None:
         self.image = image
         self.fs: FileServer = image.system.vfs.root.fs
         self.top = absolute(top)
+        self.xattrs = xattrs and self.fs.has_xattrs
         self.prefix = self.top if self.top.endswith(b"/") else self.top + b"/"
 
         self.ahead = _Ahead(self, [])
@@ -133,6 +135,8 @@ class _Source:
             made.rdev = status.rdev
         if status.nlink > 1 and kind != stat.S_IFDIR:
             made.link = (id(self.image), status.ino)
+        if self.xattrs:
+            made.xattrs = self.image.ask(made.origin, self.held, status.ino, self._xattrs_of) or None
         return made
 
     def _runs(self, status: Stat, name: str) -> Sequence[tuple[int, int]] | None:
@@ -140,6 +144,9 @@ class _Source:
             return None
         runs: list[tuple[int, int]] = self.image.ask(name, self.held, status.ino, self.fs.data_runs, 0, status.size)
         return None if runs == [(0, status.size)] else runs
+
+    async def _xattrs_of(self, number: int) -> dict[bytes, bytes]:
+        return {name: await self.fs.getxattr(number, name) for name in await self.fs.listxattr(number)}
 
     async def _list(self, number: int) -> list[DirEntry]:
         found: list[DirEntry] = []

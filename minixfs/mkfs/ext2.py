@@ -6,9 +6,11 @@
     await make(device, made)
 
 `make` first unmakes whatever was there, then writes the files, the metadata of every group, and after a flush the
-superblock. So a volume is never half made. Blocks that nothing lies in are left as they are. What comes out is what
-mke2fs makes with the same options, but for the places of the files and for two things: a volume always has inodes
-enough for what is put into it, and the tables of inodes are not left to the kernel to clear.
+superblock. So a volume is never half made. Blocks that nothing lies in are left as they are.
+
+An empty volume is byte for byte what mke2fs makes with the same options, time, UUID and hash seed, but for two things:
+it always has inodes enough for what is put into it, and the super-user's share is one of the whole volume also where
+groups had to be made smaller.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ from minixfs.mkfs.stream import Progress, Stream, write, zero
 _U32_MAX = 0xFFFFFFFF
 _SYMLINK_MAX = 4095
 _MAJOR_MAX, _MINOR_MAX = 0xFFF, 0xFFFFF
+_TABLE_IS_ZEROED = 4
+"""Flag of a group, of interest to ext4 only."""
 _NAME_BASED = 5
 """The version of an UUID that is made of a digest (RFC 9562)."""
 
@@ -195,7 +199,7 @@ def _descriptors(made: Plan) -> bytes:
         directories = placement.directories[number]
         parts.append(
             layout.GROUP_DESCRIPTOR.struct.pack(
-                block_bitmap, inode_bitmap, table, free_blocks, free_inodes, directories, 0, bytes(12)
+                block_bitmap, inode_bitmap, table, free_blocks, free_inodes, directories, _TABLE_IS_ZEROED, bytes(12)
             )
         )
     return b"".join(parts)

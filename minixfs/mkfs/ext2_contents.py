@@ -17,7 +17,7 @@ import os
 import stat
 import struct
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from minixfs.errors import UsageError
 from minixfs.fs.ext2 import layout
@@ -35,6 +35,8 @@ _LOST_FOUND_SIZE = 16384
 _POINTERS = layout.DIRECT_BLOCKS + layout.LEVELS
 _NO_POINTERS = (0,) * _POINTERS
 _EXTRA_ROOM = 256 - layout.INODE.size - EXTRA_SIZE
+_LARGE_INODE = struct.Struct(layout.INODE.struct.format + layout.INODE_EXTRA.struct.format[1:])
+_SIGN = 1 << 31
 _TEXT = struct.Struct(f"<{_POINTERS}L")
 _DOTS = 24
 """Bytes of the entries for the directory itself and the one above it."""
@@ -248,49 +250,55 @@ class Contents:
 
     def inodes(self, superblock: Superblock) -> list[bytearray]:
         """For each group the inodes in use, as they begin its table."""
-        tree, size = self.tree, superblock.inode_size
+        tree, size, per_group = self.tree, superblock.inode_size, superblock.inodes_per_group
         tables = [bytearray(used * size) for used in self.placement.inodes]
-        per_group = superblock.inodes_per_group
-        fine: Iterable[tuple[int, ...]] = ((0, 0, 0) for _ in range(len(tree)))
-        if tree.fine:
-            fine = zip(*[iter(tree.fine)] * 3, strict=True)
-        times = zip(tree.atimes, tree.ctimes, tree.mtimes, fine, strict=True)
-        for number, (atime, ctime, mtime, (mfine, afine, cfine)) in enumerate(times):
-            group, index = divmod(self.numbers[number] - 1, per_group)
-            table, offset = tables[group], index * size
-            self._pack(table, offset, number, atime, ctime, mtime)
+        pack_into = (_LARGE_INODE if self._large else layout.INODE.struct).pack_into
+        sectors = self.block_size // layout.SECTOR
+        inline, block_of = self._attributes.inline, self._attributes.block_of
+        fine = iter(tree.fine)
+        extra: tuple[int, ...] = ()
+        acl, mask = 0, 0xFFFFFFFF
+        for number, inode, mode, links, uid, gid, length, blocks, mtime, atime, ctime in zip(
+            range(len(tree)), self.numbers, tree.modes, tree.links, tree.uids, tree.gids, self.sizes, self.blocks,
+            tree.mtimes, tree.atimes, tree.ctimes, strict=True,
+        ):  # fmt: skip
             if self._large:
-                extra = (_extra(ctime, cfine), _extra(mtime, mfine), _extra(atime, afine), self.time, 0, 0, 0)
-                layout.INODE_EXTRA.struct.pack_into(table, offset + layout.INODE.size, EXTRA_SIZE, 0, *extra)
-                inline = self._attributes.inline.get(number)
-                if inline is not None:
-                    table[offset + size - len(inline) : offset + size] = inline
+                mfine, afine, cfine = next(fine), next(fine), next(fine)
+                # nanoseconds, and what the seconds have above 32 bits
+                extra = (
+                    EXTRA_SIZE, 0, cfine << 2 | ctime + _SIGN >> 32 & 3, mfine << 2 | mtime + _SIGN >> 32 & 3,
+                    afine << 2 | atime + _SIGN >> 32 & 3, self.time, 0, 0, 0,
+                )  # fmt: skip
+            if block_of:
+                acl = self._attribute_blocks[block_of[number]] if number in block_of else 0
+            group, index = divmod(inode - 1, per_group)
+            pack_into(
+                tables[group], index * size,
+                mode, uid & 0xFFFF, length & mask, atime & mask, ctime & mask, mtime & mask, 0, gid & 0xFFFF, links,
+                (blocks + bool(acl)) * sectors, 0, 0, *self._pointers(number, blocks), 0, acl, length >> 32, 0, 0, 0,
+                uid >> 16, gid >> 16, 0, 0, *extra,
+            )  # fmt: skip
+            if number in inline:
+                end = index * size + size
+                tables[group][end - len(inline[number]) : end] = inline[number]
+        layout.INODE.struct.pack_into(
+            tables[0], (layout.BAD_BLOCKS_INODE - 1) * size,
+            0, 0, 0, *(self.time for _ in range(3)), 0, 0, 0, 0, 0, 0, *_NO_POINTERS, *(0 for _ in range(10)),
+        )  # fmt: skip
         if self.has_resize_inode:
             self._pack_resize_inode(tables[0], superblock)
         return tables
 
-    def _pack(self, table: bytearray, offset: int, number: int, atime: int, ctime: int, mtime: int) -> None:
-        tree = self.tree
-        share = self._attributes.block_of.get(number)
-        acl = 0 if share is None else self._attribute_blocks[share]
-        uid, gid, length = tree.uids[number], tree.gids[number], self.sizes[number]
-        sectors = (self.blocks[number] + bool(acl)) * (self.block_size // layout.SECTOR)
-        mask = 0xFFFFFFFF
-        layout.INODE.struct.pack_into(
-            table, offset,
-            tree.modes[number], uid & 0xFFFF, length & mask, atime & mask, ctime & mask, mtime & mask, 0, gid & 0xFFFF,
-            tree.links[number], sectors, 0, 0, *self._pointers(number), 0, acl, length >> 32, 0, 0, 0,
-            uid >> 16, gid >> 16, 0, 0,
-        )  # fmt: skip
-
-    def _pointers(self, number: int) -> Iterable[int]:
-        mapped = self._mapped.get(number)
-        if mapped is not None:
-            return mapped
-        places = self._places[number]
-        if places:
-            found = [block for first, count in places for block in range(first, first + count)]
-            return found + [0] * (_POINTERS - len(found))
+    def _pointers(self, number: int, blocks: int) -> Sequence[int]:
+        if number in self._mapped:
+            return self._mapped[number]
+        if blocks:
+            places = self._places[number]
+            first = places[0][0]
+            found: Sequence[int] = range(first, first + blocks)
+            if len(places) > 1:
+                found = [block for first, count in places for block in range(first, first + count)]
+            return (*found, *_NO_POINTERS[blocks:])
         data = self.tree.data[number]
         if isinstance(data, bytes):
             return _TEXT.unpack(data.ljust(_TEXT.size, b"\0"))
@@ -354,11 +362,6 @@ def _directory_blocks(names: list[bytes], size: int) -> int:
             blocks, used = blocks + 1, 0
         used += need
     return blocks
-
-
-def _extra(seconds: int, fine: int) -> int:
-    """The second word of a stamp: nanoseconds, and what the seconds have above 32 bits."""
-    return fine << 2 | (seconds + (1 << 31)) >> 32 & 3
 
 
 def _device(number: int) -> tuple[int, ...]:

@@ -1,8 +1,9 @@
 """Where the files of a new ext2 volume go: which inodes and which blocks (file systems, 3.6).
 
 Every group hands out its inodes and its blocks from the front, so that what is in use is always the beginning of both.
-Directories at the top of the tree are spread over the groups, those below stay near their parents while there is room;
-a file has its inode and its blocks in the group of its directory. Blocks of a file are one run, where that is possible.
+Directories at the top of the tree are spread over the groups, those below stay near their parents, as long as a group
+has at least half the free inodes and blocks that groups have on average. A file has its inode and its blocks in the
+group of its directory. Blocks of a file are one run, where that is possible.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ class Placement:
     def take_directory(self, home: int, *, spread: bool) -> int:
         """An inode for a directory whose parent is in group `home`."""
         groups = len(self.inodes)
-        inodes, blocks = self.free_inodes // groups, self.free_blocks // groups
+        inodes, blocks = self.free_inodes // groups // 2, self.free_blocks // groups // 2
         if spread:
             good = [number for number in range(groups) if self._has(number, inodes, blocks)]
             home = min(good, key=self.directories.__getitem__, default=home)
-        elif not self._has(home, inodes // 2, blocks // 2):
+        elif not self._has(home, inodes, blocks):
             others = ((home + step) % groups for step in range(1, groups))
-            home = next((number for number in others if self._has(number, inodes // 2, blocks // 2)), home)
+            home = next((number for number in others if self._has(number, inodes, blocks)), home)
         inode = self.take_inode(home)
         self.directories[self.group_of(inode)] += 1
         return inode

@@ -13,22 +13,14 @@ import stat
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
-from minixfs.trees.entry import Entry
+from minixfs.trees.entry import KINDS, Entry
 from minixfs.trees.sink import dense, started
 
 NS = 10**9
-ASPECTS = ("type", "mode", "uid", "gid", "times", "links", "size", "device", "target", "content", "holes")
-"""What can differ. ``times`` is the time of modification in whole seconds, which is what MINIX keeps; ``links`` says
-which names are one file; ``content`` is the first byte that differs, counted from 0."""
-_KINDS = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFCHR: "character device",
-    stat.S_IFBLK: "block device",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-}
+ASPECTS = ("type", "mode", "uid", "gid", "times", "links", "size", "device", "target", "xattrs", "content", "holes")
+"""What can differ. ``times`` is the time of modification; ``links`` says which names are one file; ``xattrs`` are
+extended attributes, each a difference of its own: what is given is its name, an equals sign and its value;
+``content`` is the first byte that differs, counted from 0."""
 
 Value = str | int | bytes | None
 
@@ -65,9 +57,12 @@ def compare(
     first: Iterable[Entry],
     second: Iterable[Entry],
     aspects: Iterable[str] = ASPECTS,
+    granularity: int = NS,
     on_error: Callable[[OSError], object] | None = None,
 ) -> Iterator[Difference]:
     """All differences in `aspects`, in the order of the trees; of a directory that one tree lacks only itself.
+
+    Times are compared as multiples of `granularity` nanoseconds: no tree can be asked for more than it keeps.
 
     Raises OSError when content cannot be read; with `on_error` that is told, and the comparison goes on.
     """
@@ -80,7 +75,7 @@ def compare(
             yield from _only(other, False)
         elif one.entry is not None and other.entry is not None:
             try:
-                yield from _differences(one, one.entry, other, other.entry, wanted)
+                yield from _differences(one, one.entry, other, other.entry, wanted, granularity)
             except OSError as error:
                 if on_error is None:
                     raise
@@ -94,14 +89,16 @@ def _only(side: _Side, is_first: bool) -> Iterator[Difference]:
     entry, key = side.entry, side.key
     if entry is None or key is None:
         return
-    kind = _KINDS[stat.S_IFMT(entry.mode)]
+    kind = KINDS[stat.S_IFMT(entry.mode)]
     yield Difference(entry.path, "only", *((kind, None) if is_first else (None, kind)))
     side.advance()
     while side.key is not None and side.key[: len(key)] == key:
         side.advance()
 
 
-def _differences(one: _Side, a: Entry, other: _Side, b: Entry, wanted: frozenset[str]) -> Iterator[Difference]:
+def _differences(
+    one: _Side, a: Entry, other: _Side, b: Entry, wanted: frozenset[str], granularity: int
+) -> Iterator[Difference]:
     names = one.first_name(a), other.first_name(b)
     kinds = stat.S_IFMT(a.mode), stat.S_IFMT(b.mode)
     pairs: list[tuple[str, Value, Value]] = []
@@ -113,22 +110,40 @@ def _differences(one: _Side, a: Entry, other: _Side, b: Entry, wanted: frozenset
             ("holes", None, None) if not a.is_file else ("holes", _data(a), _data(b)),
         )
     else:
-        pairs.append(("type", _KINDS[kinds[0]], _KINDS[kinds[1]]))
+        pairs.append(("type", KINDS[kinds[0]], KINDS[kinds[1]]))
     pairs += (
         ("mode", stat.S_IMODE(a.mode), stat.S_IMODE(b.mode)),
         ("uid", a.uid, b.uid),
         ("gid", a.gid, b.gid),
-        ("times", a.mtime // NS, b.mtime // NS),
+        ("times", *_times(a.mtime, b.mtime, granularity)),
         ("links", names[0], names[1]),
     )
     for what, mine, theirs in pairs:
         if mine != theirs and what in wanted:
             yield Difference(a.path, what, mine, theirs)
+    if "xattrs" in wanted and a.xattrs != b.xattrs:
+        yield from _xattr_differences(a, b)
     seen_before = names[0] == names[1] != a.path
     if "content" in wanted and a.is_file and b.is_file and not seen_before:
         at = first_difference(a, b)
         if at is not None:
             yield Difference(a.path, "content", at, at)
+
+
+def _times(first: int, second: int, granularity: int) -> tuple[Value, Value]:
+    """Seconds; with a fraction where times are finer."""
+    if granularity >= NS:
+        return first // NS, second // NS
+    shown = (f"{time // NS}.{time % NS // granularity * granularity:09}" for time in (first, second))
+    return next(shown), next(shown)
+
+
+def _xattr_differences(a: Entry, b: Entry) -> Iterator[Difference]:
+    mine, theirs = a.xattrs or {}, b.xattrs or {}
+    for name in sorted(mine.keys() | theirs.keys()):
+        if mine.get(name) != theirs.get(name):
+            pair = (name + b"=" + side[name] if name in side else None for side in (mine, theirs))
+            yield Difference(a.path, "xattrs", next(pair), next(pair))
 
 
 def _data(entry: Entry) -> int:

@@ -19,6 +19,17 @@ from minixfs.hw.blockdev.device import Data
 PIECE = 1 << 20
 """Most bytes of data that come in one piece."""
 
+KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFCHR: "character device",
+    stat.S_IFBLK: "block device",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+"""What programs are told of the type of a file."""
+
 Content = Callable[[], Iterator[tuple[int, Data]]]
 """Pieces of a file: offset in bytes, ascending, and what is there. What no piece covers is zero, up to the size."""
 

@@ -80,10 +80,13 @@ def entries(
             on_error(error)
 
 
-def entry(path: str | bytes, *, follow: bool = False) -> Entry:
+def entry(path: str | bytes, *, follow: bool = False, xattrs: bool = False) -> Entry:
     """One file of any kind, as a top. Raises OSError."""
     full = os.fsencode(path)
-    return _entry(b"", full, _status(full, follow), follow)
+    found = _entry(b"", full, _status(full, follow), follow)
+    if xattrs:
+        found.xattrs = _xattrs(full, follow)
+    return found
 
 
 class _Content:

@@ -23,6 +23,7 @@ from minixfs.errors import PosixError
 from minixfs.hw.blockdev.device import Data
 from minixfs.trees.entry import PIECE, Entry
 
+_ACLS = (b"system.posix_acl_access", b"system.posix_acl_default")
 ZEROES_CHECKED = 4096
 """Bytes, aligned, that must be zero to become a hole."""
 
@@ -45,17 +46,24 @@ class CarryError(PosixError):
 class Keep:
     """What of an entry's attributes is given to its copy. Of a mode that is not kept a new file has the rwx bits, as
     far as `umask` lets it, or with `plain` those that any new file has; an owner that is not kept is whoever the sink
-    works for."""
+    works for. Access lists go with the mode; `xattrs` are all other extended attributes. Where there cannot be any,
+    they are left out without a word."""
 
     mode: bool = True
     owner: bool = True
     times: bool = True
     umask: int = 0
     plain: bool = False
+    xattrs: bool = True
 
     @property
     def any(self) -> bool:
-        return self.mode or self.owner or self.times
+        return self.mode or self.owner or self.times or self.xattrs
+
+    def xattrs_of(self, entry: Entry) -> dict[bytes, bytes]:
+        """The extended attributes that the copy is to have."""
+        found = entry.xattrs or {}
+        return {name: value for name, value in found.items() if (self.mode if name in _ACLS else self.xattrs)}
 
     def mode_of(self, entry: Entry) -> int:
         """Permission bits of a new file."""

@@ -1,6 +1,7 @@
 """`HostSink`: entries become files below a directory of this host.
 
-What only root may do is left out without a word where cp(1) does so for other users: owners. Device nodes are an error.
+What only root may do is left out without a word where cp(1) does so for other users: owners, and some extended
+attributes; so are those that the host's file system does not know. Device nodes are an error.
 Files that were made by the sink and turn out to be symbolic links are not written through, so nothing that is carried
 can lead out of the directory; a symbolic link that the user had there before is followed for a regular file's data.
 """
@@ -186,6 +187,8 @@ class HostSink:
             chowned = not keep.owner or self._chown(entry, chown)
             if keep.mode and not entry.is_symlink:
                 os.chmod(name, _mode(entry, chowned), dir_fd=fd)
+            for attribute, value in keep.xattrs_of(entry).items():
+                _set_xattr(b"/proc/self/fd/%d/%b" % (fd, name), attribute, value)
             if keep.times:
                 os.utime(name, ns=(entry.atime, entry.mtime), dir_fd=fd, follow_symlinks=False)
         except OSError as error:
@@ -199,6 +202,8 @@ class HostSink:
             os.fchmod(fd, _mode(entry, chowned))
         elif made and entry.is_directory:
             os.fchmod(fd, keep.mode_of(entry))
+        for attribute, value in keep.xattrs_of(entry).items():
+            _set_xattr(fd, attribute, value)
         if keep.times:
             os.utime(fd, ns=(entry.atime, entry.mtime))
 
@@ -217,6 +222,18 @@ class HostSink:
 def _mode(entry: Entry, chowned: bool) -> int:
     """Set-id bits belong to an owner."""
     return stat.S_IMODE(entry.mode) & (0o7777 if chowned else ~0o6000)
+
+
+def _set_xattr(file: int | bytes, name: bytes, value: bytes) -> None:
+    """Of an open file, or of the file at a path."""
+    try:
+        if isinstance(file, int):
+            os.setxattr(file, name, value)
+        else:
+            os.setxattr(file, name, value, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EPERM):
+            raise
 
 
 def _write(fd: int, data: Data, at: int | None) -> None:

@@ -131,6 +131,13 @@ def test_home_directories_stay_as_typed(place: Path, monkeypatch: pytest.MonkeyP
     assert offered("cat", "~/disk.img:/e") == ["~/disk.img:/etc/"]
 
 
+def test_structures_of_dump_are_those_of_its_help() -> None:
+    found = {word.strip() for word in offered("dump", "disk.img", "")}
+    known = {"superblock", "boot", "inode", "directory", "zone", "block", "indirect", "mbr", "partitions", "group"}
+    assert found >= known | {"imap", "zmap", "copy", "bitmaps", "journal"}
+    assert len(found) < 20, found
+
+
 def test_helpers_are_completed_as_their_commands() -> None:
     assert [candidate.value for candidate in candidates(["/sbin/mkfs.minixfs", "--proto-"])] == ["--proto-extensions"]
 

@@ -310,8 +310,8 @@ def test_other_users_keep_what_they_may(tmp_path: Path) -> None:
     (["a", "b"], 1, "none of these files is in an image; name one like IMAGE:/path, or use cp(1)"),
     (["{image}:/a"], 1, "missing destination file operand after '{image}:/a'"),
     (["-t", "x", "-T", "{image}:/a"], 1, "cannot combine --target-directory (-t) and --no-target-directory (-T)"),
-    (["--preserve=xattr", "{image}:/a", "b"], 1,
-     "invalid argument 'xattr' for --preserve; use mode, ownership, timestamps, links or all"),
+    (["--preserve=context", "{image}:/a", "b"], 1,
+     "invalid argument 'context' for --preserve; use mode, ownership, timestamps, links, xattr, all"),
     (["a", "{image}x:/b"], 1, None),
 ])  # fmt: skip
 def test_senseless_words(tmp_path: Path, words: list[str], code: int, message: str | None) -> None:

@@ -161,7 +161,7 @@ def test_a_lost_magic_number_can_be_assumed(tmp_path: Path) -> None:
     magic = next(field for field in section["fields"] if field["name"] == "s_magic")
     assert (magic["value"], magic["meaning"]) == (0, "0x0000, unknown")
     assert values(dumped(image, "--as", "V2L", "inode", "/a/big")[0])["i_size"] == 9 * 1024 + 17
-    assert "there are V3, hybrid, V1," in command("dump", image, "--as", "V9", "superblock").err
+    assert "there are ext2, V3, hybrid, V1," in command("dump", image, "--as", "V9", "superblock").err
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -24,14 +24,8 @@ _FILES = {"FILE", "SOURCE", "PATH", "DIRECTORY"}
 _IN_IMAGE = re.compile(r"IMAGE \[?(?:PATH|DIRECTORY)")
 """In the usage of a command whose first file may be an image, and the others paths in that."""
 
-_STRUCTURES = tuple(
-    (name, "")
-    for name in (
-        "superblock", "boot", "imap", "zmap", "inode", "inodes", "directory", "zone", "block", "indirect", "mbr",
-        "partitions",
-    )
-)  # fmt: skip
-"""What `minixfs dump` knows."""
+_STRUCTURE = re.compile(r"(?m)^ *(?:MINIX: |ext2: )? *([a-z]+)\b(?: N)?(?:, ([a-z]+)\b)?.*?  ")
+"""In the help of `minixfs dump`: one or two structures at the beginning of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +165,7 @@ def _arguments(command: click.Command, before: Sequence[str], text: str) -> list
     if command.name == "umount":
         return _chosen(text, ((mount, "") for mount in files.mounts()))
     if command.name == "dump" and before:
-        return _chosen(text, _STRUCTURES) if len(before) == 1 else files.in_image(before[0], text)
+        return _structures(command, text) if len(before) == 1 else files.in_image(before[0], text)
     if argument.name == "directory":
         return files.on_host(text, only_directories=True)
     if match := _IN_IMAGE.search(usage):
@@ -184,6 +178,12 @@ def _arguments(command: click.Command, before: Sequence[str], text: str) -> list
     elif isinstance(argument.type, click.Path) or (argument.name == "image" and ":/" not in usage):
         return files.on_host(text, partitions=True)
     return files.anywhere(text)
+
+
+def _structures(command: click.Command, text: str) -> list[Candidate]:
+    table = (command.help or "").partition("\b")[2]
+    names = dict.fromkeys(name for pair in _STRUCTURE.findall(table) for name in pair if name)
+    return _chosen(text, ((name, "") for name in names))
 
 
 def _of_find(before: Sequence[str], text: str) -> list[Candidate]:

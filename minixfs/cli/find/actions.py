@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import time
 from collections.abc import Callable
@@ -43,7 +44,7 @@ def _printf(search: Search, text: str) -> Predicate:
 def _ls(search: Search) -> Predicate:
     def act(file: File) -> bool:
         found = file.found
-        size = f"{found.rdev >> 8:3}, {found.rdev & 0xFF:3}" if is_device(found.mode) else f"{found.size:8}"
+        size = f"{os.major(found.rdev):3}, {os.minor(found.rdev):3}" if is_device(found.mode) else f"{found.size:8}"
         moment = time.localtime(found.mtime // NS)
         recent = abs(search.now - found.mtime) < _HALF_YEAR * NS
         when = time.strftime("%b %e %H:%M" if recent else "%b %e  %Y", moment)

@@ -171,5 +171,5 @@ _FIELDS: dict[str, Callable[[File], bytes | int]] = {
     "d": lambda file: file.visit.depth,
     "D": lambda file: 0,
     "S": _sparseness,
-    "F": lambda file: b"minix",
+    "F": lambda file: file.image.type.encode(),
 }

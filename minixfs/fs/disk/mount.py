@@ -101,6 +101,8 @@ class DiskMount(DiskServer):
     ) -> Node:
         """Begin to serve; return the root, in use. Raises BadSuperblock when there is none, DeviceError."""
         self.volume = volume
+        self.granularity = volume.shape.granularity
+        self.time_min, self.time_max = volume.shape.time_min, volume.shape.time_max
         self.inodes = InodeTable(volume, codec)
         self._zones = ZoneMap(volume, self.inodes)
         self._directories = directories(self.inodes, self._zones)

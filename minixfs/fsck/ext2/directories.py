@@ -255,12 +255,12 @@ def _fault(context: Context, entry: Entry) -> tuple[Kind, str] | None:
         return Kind.DIRECTORY_LINK, "is one more name of the root directory"
     if not superblock.first_inode <= entry.inode <= superblock.inodes:
         return Kind.BAD_ENTRY, f"names inode {entry.inode}, which no entry may name"
-    if context.table.row(entry.inode) < 0:
-        return Kind.FREE_ENTRY, f"names inode {entry.inode}, which is free"
     if entry.is_dot:
         return Kind.BAD_NAME, f"a second '{entry.name.decode()}'"
     if not entry.name:
         return Kind.BAD_NAME, f"the name of an entry for inode {entry.inode} is empty"
+    if context.table.row(entry.inode) < 0:
+        return Kind.FREE_ENTRY, f"names inode {entry.inode}, which is free"
     if b"/" in entry.name or b"\0" in entry.name:
         return Kind.BAD_NAME, "the name has a slash or a NUL in it"
     return None
@@ -305,6 +305,6 @@ async def _check_indexes(context: Context, entries: Entries) -> None:
         return
     faults = await index_faults(context, rows, entries)
     await name_rows(context, np.array(sorted(faults), np.int64))
-    for row, fault in sorted(faults.items()):
-        if context.found(Kind.INDEX, int(context.table.numbers[row]), f"the search tree of the directory: {fault}"):
+    for row, (kind, what) in sorted(faults.items()):
+        if context.found(kind, int(context.table.numbers[row]), f"the search tree of the directory: {what}"):
             context.table.put(row, "i_flags", int(flags[row]) & ~layout.FLAG_INDEX)

@@ -14,6 +14,7 @@ from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.dirhash import CHUNK, VERSIONS, hash_names
 from minixfs.fsck.ext2.entries import Entries, NameKind, directory_blocks
+from minixfs.fsck.ext2.kinds import Kind
 
 _INFO = 24
 """Where the root's parameters begin: behind the two dots."""
@@ -32,30 +33,31 @@ _NAMES = 1 << 14
 """Names hashed together."""
 
 
-async def index_faults(context: Context, rows: NDArray[np.int64], entries: Entries) -> dict[int, str]:
+async def index_faults(context: Context, rows: NDArray[np.int64], entries: Entries) -> dict[int, tuple[Kind, str]]:
     """What is wrong with the search trees of the directories `rows`, by row. `entries` are those of all directories."""
     owner, place, block = await directory_blocks(context, rows)
     starts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
-    faults = {}
+    faults: dict[int, tuple[Kind, str]] = {}
     trees: dict[int, _Tree] = {}
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(owner)], strict=True):
         tree = _Tree(context, block[start:end])
-        fault = await tree.read() if (place[start:end] == np.arange(end - start)).all() else "a block is missing"
+        whole = bool((place[start:end] == np.arange(end - start)).all())
+        fault = await tree.read() if whole else (Kind.INDEX_TREE, "a block is missing")
         if fault is None:
             trees[int(owner[start])] = tree
         else:
             faults[int(owner[start])] = fault
     found = set(owner.tolist())
-    faults |= {row: "a directory without blocks" for row in rows.tolist() if row not in found}
+    faults |= {row: (Kind.INDEX, "a directory without blocks") for row in rows.tolist() if row not in found}
     for version in {tree.version for tree in trees.values()}:
         alike = [row for row, tree in trees.items() if tree.version == version]
         chosen = entries.select(np.isin(entries.rows, alike) & (entries.kind == NameKind.PLAIN))
         hashes = await _hash(context, chosen, version)
         edges = np.searchsorted(chosen.rows, alike), np.searchsorted(chosen.rows, alike, side="right")
         for row, start, end in zip(alike, *edges, strict=True):
-            fault = trees[row].judge(chosen.position[start:end], hashes[start:end])
-            if fault is not None:
-                faults[row] = fault
+            what = trees[row].judge(chosen.position[start:end], hashes[start:end])
+            if what is not None:
+                faults[row] = Kind.INDEX_TREE, what
     return faults
 
 
@@ -90,39 +92,39 @@ class _Tree:
         self._high = np.full(len(blocks), -1, np.int64)
         self.version = 0
 
-    async def read(self) -> str | None:
+    async def read(self) -> tuple[Kind, str] | None:
         """Go through all nodes, and note the range of each leaf; what is wrong with them, if anything."""
         data = await self._data(0)
         zero, version, length, levels, flags = (
             int.from_bytes(data[_INFO : _INFO + 4], "little"), *data[_INFO + 4 : _INFO + _INFO_SIZE]
         )  # fmt: skip
         if zero or length < _INFO_SIZE:
-            return "the root is wrong"
+            return Kind.INDEX, "the root is wrong"
         if version not in VERSIONS:
-            return f"hashes of version {version}"
+            return Kind.INDEX, f"hashes of version {version}"
         if flags & _INCOMPATIBLE:
-            return "flagged as of another kind"
+            return Kind.INDEX, "flagged as of another kind"
         if levels > _LEVELS:
-            return f"{levels} levels"
+            return Kind.INDEX, f"{levels} levels"
         self.version = version
         self._low[0], self._high[0] = 0, _END
         return await self._descend(data, _INFO + length, levels, 0, _END)
 
-    async def _descend(self, data: bytes, start: int, levels: int, low: int, high: int) -> str | None:
+    async def _descend(self, data: bytes, start: int, levels: int, low: int, high: int) -> tuple[Kind, str] | None:
         pairs = np.frombuffer(data[start : start + (self._size - start) // _PAIR * _PAIR], "<u4").reshape(-1, 2)
         limit, count = divmod(int(pairs[0, 0]), 1 << 16)[::-1]
         if limit != len(pairs) or not 0 < count <= limit:
-            return "a node tells of more entries than it has room for"
+            return Kind.INDEX, "a node tells of more entries than it has room for"
         blocks = pairs[:count, 1].astype(np.int64) & _BLOCK_MASK
         lows = pairs[:count, 0].astype(np.int64) & ~1
         lows[0] = low
         highs = np.append(lows[1:], high)
         if (blocks >= len(self._blocks)).any():
-            return "a block outside the directory"
+            return Kind.INDEX, "a block outside the directory"
         if (highs < lows).any():
-            return "the hashes of a node are not in order"
+            return Kind.INDEX, "the hashes of a node are not in order"
         if (self._low[blocks] >= 0).any() or len(np.unique(blocks)) != count:
-            return "a block is referred to twice"
+            return Kind.INDEX_TREE, "a block is referred to twice"
         self._low[blocks], self._high[blocks] = lows, highs
         if not levels:
             return None
@@ -130,7 +132,7 @@ class _Tree:
             node = await self._data(block)
             inode, stored, name_length, _ = layout.DIRENT.struct.unpack_from(node)
             if inode or name_length or stored != min(self._size, 0xFFFF):
-                return "a node is none"
+                return Kind.INDEX_TREE, "a node is none"
             fault = await self._descend(node, _NODE, levels - 1, first, last)
             if fault is not None:
                 return fault

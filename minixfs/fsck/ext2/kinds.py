@@ -34,6 +34,7 @@ class Kind(StrEnum):
     XATTR_VALUE = "xattr-value"
     XATTR_REFERENCES = "xattr-references"
     INDEX = "index"
+    INDEX_TREE = "index-tree"
     EMPTY_DIRECTORY = "empty-directory"
     DIRECTORY_HOLE = "directory-hole"
     DIRECTORY_BLOCK = "directory-block"
@@ -59,7 +60,7 @@ class Kind(StrEnum):
 HARMLESS = frozenset({
     Kind.GROUP_FLAGS, Kind.ORPHAN_LIST, Kind.RESERVED_INODE, Kind.JOURNAL, Kind.DELETION_TIME, Kind.HIGH_XATTR,
     Kind.EXTRA_SIZE, Kind.DEVICE_SIZE, Kind.BAD_SIZE, Kind.BLOCK_COUNT, Kind.LARGE_FILE, Kind.XATTR_VALUE, Kind.INDEX,
-    Kind.EMPTY_DIRECTORY, Kind.DIRECTORY_HOLE, Kind.FREE_ENTRY, Kind.SPARE_FILE_TYPE, Kind.UNUSED, Kind.LINK_COUNT,
+    Kind.EMPTY_DIRECTORY, Kind.FREE_ENTRY, Kind.SPARE_FILE_TYPE, Kind.UNUSED, Kind.LINK_COUNT,
     Kind.BLOCK_MAP, Kind.INODE_MAP, Kind.PADDING, Kind.GROUP_COUNT,
 })  # fmt: skip
 """What preening repairs: nothing is lost by it, and there is one way to do it."""

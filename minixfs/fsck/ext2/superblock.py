@@ -93,10 +93,13 @@ async def settle(device: BlockDevice, judge: Judge, place: Place | None) -> tupl
     else:
         return superblock, superblock.descriptor_block
     superblock_copy = await _from_copies(device, await _usual_places(device))
+    reason = str(refusal).removeprefix("bad superblock: ").partition(";")[0]
     if superblock_copy is None:
-        raise refusal
+        raise BadSuperblock(
+            f"no usable ext2 superblock ({reason}), and no copy where they usually are; try -b"
+        ) from refusal
     start = superblock_copy.group_start(1)
-    finding = Finding(Kind.SUPERBLOCK, f"the superblock is damaged ({refusal}); the copy in block {start} is not")
+    finding = Finding(Kind.SUPERBLOCK, f"the superblock is damaged ({reason}); the copy in block {start} is not")
     if not judge.found(finding):
         raise refusal
     return _adopted(superblock_copy, start, judge)
@@ -108,7 +111,7 @@ async def _usual_places(device: BlockDevice) -> list[Place]:
     with suppress(BadSuperblock):
         damaged = await read_superblock(device)
         if damaged.log_block_size <= _MAX_SHIFT:
-            places.insert(0, Place(damaged.group_start(1), damaged.block_size))
+            places.insert(0, Place(damaged.blocks_per_group + (damaged.block_size == 1024), damaged.block_size))
     return places
 
 

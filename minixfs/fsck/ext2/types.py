@@ -88,7 +88,7 @@ async def _check_times(context: Context) -> None:
     subject = (table.numbers >= superblock.first_inode) | (table.numbers == layout.ROOT_INODE)
     known = min(time for time in (superblock.mount_time, superblock.write_time, superblock.mkfs_time, 1 << 32) if time)
     if known >= superblock.inodes:
-        listed = subject & (table.numbers != layout.ROOT_INODE) & (deleted != 0) & (deleted < superblock.inodes)
+        listed = subject & (deleted != 0) & (deleted < superblock.inodes)
         for row in await _each(context, listed):
             if context.found(Kind.ORPHAN_INODE, int(table.numbers[row]), "was in the list of files being deleted"):
                 table.put(row, "i_dtime", 0 if table.columns["i_links_count"][row] else _now())
@@ -152,7 +152,7 @@ async def _check_fields(context: Context) -> None:
                 table.put(row, field, 0)
     high = (table.type == stat.S_IFDIR) & (table.columns["i_size_high"] != 0) & table.ordinary
     for row in await _each(context, high):
-        if context.found(Kind.BAD_FIELD, int(table.numbers[row]), "the high size of a directory should be 0"):
+        if context.found(Kind.BAD_SIZE, int(table.numbers[row]), "the high size of a directory should be 0"):
             table.put(row, "i_size_high", 0)
 
 

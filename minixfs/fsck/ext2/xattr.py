@@ -14,7 +14,7 @@ from minixfs.fsck.ext2.kinds import Kind
 
 XATTR_OFFSET = 4
 """Bytes of the magic number in an inode; the entries follow."""
-_WRONG_HASH, _ELSEWHERE = "a hash is wrong", "a value is in another inode"
+_WRONG_HASH, _ELSEWHERE, _TOO_LONG = "a hash is wrong", "a value is in another inode", "a value is too long"
 _ENTRY = layout.XATTR_ENTRY
 _HEADER = layout.XATTR_HEADER
 _MASK = 0xFFFFFFFF
@@ -33,7 +33,7 @@ def entry_hash(name: bytes, value: bytes) -> int:
 
 def kind_of(fault: str) -> Kind:
     """The kind of a fault; of the first one no set of attributes that anybody could read is lost."""
-    return Kind.XATTR_VALUE if fault in (_WRONG_HASH, _ELSEWHERE) else Kind.XATTR
+    return Kind.XATTR_VALUE if fault in (_WRONG_HASH, _ELSEWHERE, _TOO_LONG) else Kind.XATTR
 
 
 def fault_in_inode(data: bytes) -> str | None:
@@ -64,7 +64,7 @@ def _fault(data: bytes, start: int, base: int, in_inode: bool) -> str | None:
         taken[offset : offset + length] = b"\1" * length
         return True
 
-    position = start
+    position, room = start, len(data) - start
     while position + 4 <= len(data) and data[position : position + 4] != bytes(4):
         if in_inode and position + _ENTRY.size > len(data):
             break
@@ -77,6 +77,9 @@ def _fault(data: bytes, start: int, base: int, in_inode: bool) -> str | None:
             return "an entry has no name"
         if inode:
             return _ELSEWHERE
+        room -= _ENTRY.size + (name_length + 3 & ~3) + size
+        if in_inode and room < 0:
+            return _TOO_LONG
         if size and not claim(base + offset, size + 3 & ~3):
             return "a value lies outside, or on something else"
         name = data[position + _ENTRY.size : position + _ENTRY.size + name_length]

@@ -54,7 +54,7 @@ class Anatomy(ABC):
 
     @abstractmethod
     def tags(self) -> dict[str, str]:
-        """What blkid(8) says of such a volume, in its order."""
+        """What blkid(8) says of such a volume, in its order; bytes that are no text as os.fsdecode has them."""
 
     def table(self) -> list[tuple[str, ...]]:
         """The parts that the volume is divided into, a header first; empty where the format has none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -149,7 +150,7 @@ class Ext2Anatomy(Anatomy):
 
     def tags(self) -> dict[str, str]:
         superblock, kind = self.superblock, self.type
-        tags = {"LABEL": superblock.label.split(b"\0")[0].decode(errors="replace"), "UUID": uuid_words(superblock.uuid)}
+        tags = {"LABEL": os.fsdecode(superblock.label.split(b"\0")[0]), "UUID": uuid_words(superblock.uuid)}
         if superblock.compat & layout.COMPAT_HAS_JOURNAL:
             tags["EXT_JOURNAL"] = uuid_words(superblock.raw[_JOURNAL_UUID : _JOURNAL_UUID + 16])
         if kind != "ext2" and not superblock.incompat & ~_OLD_INCOMPAT:
