@@ -11,9 +11,11 @@ import os
 import random
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from minixfs.fs.ext2.superblock import Superblock as Ext2Superblock
 from tests.support import mounts, tree
 from tests.support.mounts import Mount, MountFailedError, minixfs
 from tests.support.users import start
@@ -24,19 +26,25 @@ BASE = 96 << 20
 ANYTHING = (".*",)  # lines that the log may hold, but for tracebacks, which are looked for here
 SIZE = 4 << 20
 
-SHAPES = {"V1": (1, 14, 1024), "V2": (2, 30, 1024), "V3": (3, 60, 4096), "V3-1K": (3, 60, 1024)}
+SHAPES: dict[str, dict[str, Any]] = {
+    "V1": {"version": 1, "name_max": 14},
+    "V2": {"version": 2, "name_max": 30},
+    "V3": {"version": 3, "block_size": 4096},
+    "V3-1K": {"version": 3, "block_size": 1024},
+    "ext2": {"ext2": "-b 1024 -I 256 -N 300"},
+}
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A volume of each shape with some of everything, as bytes."""
     images = {}
-    for name, (version, name_max, block_size) in SHAPES.items():
+    for name, shape in SHAPES.items():
         image = tmp_path_factory.mktemp("filled") / "image"
-        mounts.make_image(image, version, name_max, size=SIZE, block_size=block_size)
+        mounts.make_image(image, size=SIZE, **shape)
+        limits = mounts.limits_of(image)
         with Mount(image) as mount:
-            ids_max = (0xFFFF, mounts.limits_of(image).gid_max)
-            tree.populate(mount.path, 1, name_max, ids_max=ids_max, big=300_000)
+            tree.populate(mount.path, 1, limits.name_max, ids_max=(0xFFFF, min(limits.gid_max, 0xFFFF)), big=300_000)
         images[name] = image.read_bytes()
     return images
 
@@ -141,7 +149,8 @@ def attack(tmp_path: Path, filled: dict[str, bytes], shape: str, rng: random.Ran
     image = tmp_path / "image"
     image.write_bytes(data)
     superblock = mounts.superblock_of(image)
-    metadata = superblock.inode_table_end * superblock.block_size + 64 * superblock.block_size  # and some directories
+    end = 150 if isinstance(superblock, Ext2Superblock) else superblock.inode_table_end
+    metadata = end * superblock.block_size + 64 * superblock.block_size  # and some directories
     mounted = 0
     for _ in range(rounds):
         seed = rng.getrandbits(32)
@@ -238,6 +247,7 @@ def damage(image: Path, data: bytes) -> None:
         (mount.path / "bad").write_bytes(b"x" * 10_000)
         number = (mount.path / "bad").stat().st_ino
     superblock = mounts.superblock_of(image)
+    assert not isinstance(superblock, Ext2Superblock)
     block, slot = divmod(number - 1, superblock.inodes_per_block)
     at = (superblock.inode_table_block + block) * superblock.block_size + slot * superblock.variant.inode.size
     with image.open("r+b") as file:

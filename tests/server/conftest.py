@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.volumes import DISKS, KINDS, Kind, MfsKind
+from tests.support.volumes import DISKS, EXT2_KINDS, KINDS, Kind, MfsKind, some_ext2
 
 FEW = ("V1", "V3-1K-direct", "V3-1K-zones-of-8", "V3-4K", "V2-big", "ext2-1K-groups", "ext2-4K-direct")
 
 
-@pytest.fixture(params=DISKS)
+@pytest.fixture(params=[*KINDS, *some_ext2(EXT2_KINDS)])
 def kind(request: pytest.FixtureRequest) -> Kind:
-    """Every kind of volume."""
+    """Every kind of volume; of some only in the long run."""
     return DISKS[request.param]
 
 

@@ -245,6 +245,7 @@ def survive(history: History, cut: int) -> None:
     fs = Served(repair(history.disk_at(cut)))
     history.judge(cut, fs.tree())
     fs.unmount()
+    fs.pages.pool.close()
 
 
 def repair_with_util_linux(history: History, cut: int, image: Path) -> None:

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from minixfs.errors import MinixFsError, NoSpace
 from tests.support.model import Model, Thing
-from tests.support.volumes import DISKS, Kind, Served, fresh, verify
+from tests.support.volumes import DISKS, EXT2_KINDS, KINDS, Kind, Served, fresh, some_ext2, verify
 
 LARGEST = 600_000
 NAMES = st.sampled_from(
@@ -290,12 +290,12 @@ def explore(kind: str, capacity: int | None, examples: int, steps: int) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", DISKS)
+@pytest.mark.parametrize("kind", [*KINDS, *some_ext2(EXT2_KINDS)])
 def test_random_operations(kind: str) -> None:
     explore(kind, None, examples=6, steps=40)
 
 
-@pytest.mark.parametrize("kind", ["V1", "V3-1K-direct", "V3-1K-zones-of-8", "V3-4K"])
+@pytest.mark.parametrize("kind", ["V1", "V3-1K-direct", "V3-1K-zones-of-8", "V3-4K", "ext2-1K-groups"])
 def test_random_operations_in_a_tiny_cache(kind: str) -> None:
     explore(kind, 10, examples=6, steps=40)
 

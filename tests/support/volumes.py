@@ -17,12 +17,14 @@ import shutil
 import stat
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from minixfs.daemon.detect import server_for
 from minixfs.fs.disk.volume import Settings
@@ -158,6 +160,14 @@ EXT2_KINDS = {
     )
 }
 """Volumes of ext2 that differ in what matters to a file server."""
+_SOME = ("ext2-1K-revision-0", "ext2-1K-groups", "ext2-4K-direct", "ext2-64K")
+
+
+def some_ext2(names: Iterable[str]) -> list[Any]:
+    """Parameters: what differs most of these kinds, the rest for the long run."""
+    return [name if name in _SOME else pytest.param(name, marks=pytest.mark.long) for name in names]
+
+
 DISKS: dict[str, Kind] = {**KINDS, **EXT2_KINDS}
 
 
