@@ -278,6 +278,11 @@ def test_a_copy_that_finds_no_room_changes_nothing() -> None:
     with pytest.raises(NoSpace):
         set_on(fs, b"1", b"user.mine", b"alone")
     fs.check()
+    with fs.at(b"1") as ino:
+        inode = fs.server.inodes.open(ino)
+        with pytest.raises(NoSpace):
+            fs.setxattr(ino, ACCESS.encode(), NAMED, 0)
+        assert inode.mode & 0o777 == 0o644
     assert attributes(fs, b"1") == {b"user.shared": b"by all"}
     fs.unmount()
     assert references(disk, block) == 3
@@ -430,6 +435,31 @@ def test_new_objects_inherit_the_default_list(kind: str) -> None:
         assert fs.stat(ino).mode & 0o777 == 0o660
     fs.unmount()
     verify(disk)
+
+
+def test_a_chmod_that_cannot_change_the_list_changes_nothing() -> None:
+    """The list is in a block that is shared, and there is no room for another."""
+    disk, _ = shared()
+    fs = Served(disk)
+    set_on(fs, b"0", b"user.shared", b"no more")
+    with fs.at(b"0") as ino:
+        fs.removexattr(ino, b"user.shared")
+        fs.setxattr(ino, ACCESS.encode(), NAMED, 0)
+        mine = fs.server.inodes.open(ino).acl_block
+    fs.unmount()
+    image = bytearray(disk.snapshot())
+    image[mine * 1024 + 4] = 2
+    fs = Served(RamDisk(image))
+    fs.make_file(b"fill")
+    with fs.at(b"fill") as ino:
+        position = 0
+        while fs.statvfs().bfree:
+            position += fs.write(ino, position, bytes(10_000))
+    with fs.at(b"0") as ino:
+        with pytest.raises(NoSpace):
+            fs.chmod(ino, 0o600)
+        assert fs.stat(ino).mode & 0o777 == 0o770
+    assert attributes(fs, b"0") == {ACCESS.encode(): NAMED}
 
 
 def test_a_full_disk_makes_no_object_without_its_list() -> None:

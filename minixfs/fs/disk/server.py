@@ -74,8 +74,9 @@ class DiskFileServer(DiskMount):
     @modifier
     async def chmod(self, ino: int, mode: int) -> int:
         inode = self.inodes.open(ino)
-        inode.mode = inode.mode & ~0o7777 | mode & 0o7777
-        await self._mode_changed(inode)
+        mode = inode.mode & ~0o7777 | mode & 0o7777
+        await self._mode_changes(inode, mode)
+        inode.mode = mode
         self._touch(inode)
         return inode.mode
 
@@ -262,8 +263,8 @@ class DiskFileServer(DiskMount):
 
     # ---- what a format does ----------------------------------------------------------------------------------------
 
-    async def _mode_changed(self, inode: Inode) -> None:
-        """After a chmod: bring what else says who may do what in step."""
+    async def _mode_changes(self, inode: Inode, mode: int) -> None:
+        """Before a chmod: bring what else says who may do what in step with the new mode, or raise."""
 
     # ---- pieces of requests ----------------------------------------------------------------------------------------
 

@@ -182,11 +182,11 @@ class Ext2Server(DiskFileServer):
             await self._attributes.change(inode, acl.DEFAULT, default)
         inode.mode = mode
 
-    async def _mode_changed(self, inode: Inode) -> None:
+    async def _mode_changes(self, inode: Inode, mode: int) -> None:
         assert isinstance(inode, Ext2Inode)
         value = (await self._attributes.read(inode)).get(acl.ACCESS)
         if value is not None:
-            entries = acl.with_mode(acl.parse(value), inode.mode)
+            entries = acl.with_mode(acl.parse(value), mode)
             await self._attributes.change(inode, acl.ACCESS, acl.build(entries))
 
     async def _release(self, inode: Inode) -> None:
