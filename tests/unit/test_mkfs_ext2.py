@@ -230,6 +230,16 @@ def test_nothing_but_the_end_makes_it_a_volume() -> None:
         Superblock.parse(disk.snapshot()[1024:2048])
 
 
+def test_blocks_are_no_smaller_than_sectors() -> None:
+    disk = RamDisk(8 * MIB, 4096)
+    before = disk.snapshot()
+    with pytest.raises(UsageError, match="sectors of 4096 bytes"):
+        run(make(disk, planned([])))
+    assert disk.snapshot() == before
+    run(make(disk, planned([file(b"f", b"data")], block_size=4096)))
+    Superblock.parse(disk.snapshot()[1024:2048]).validate(8 * MIB, read_only=False)
+
+
 def test_copies_of_the_superblock_say_so() -> None:
     disk = made(planned([], 64 * MIB), 64 * MIB)
     data = disk.snapshot()
