@@ -295,14 +295,8 @@ def test_what_was_on_the_disk_before_does_not_matter(plain: Source, tmp_path: Pa
     for image in (one, other):
         mkfs("-f", "--mtime", f"@{NOW}", "-d", plain.top, image, "48M")
         verify(image)
-    found = subprocess.run(
-        [program("dumpe2fs"), one],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "LC_ALL": "C"},
-    ).stdout
+    words, environment = [program("dumpe2fs"), one], {**os.environ, "LC_ALL": "C"}
+    found = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60, env=environment).stdout
     free = re.findall(r"  Free blocks: (\d+)-(\d+)", found)
     used, new = bytearray(one.read_bytes()), bytearray(other.read_bytes())
     for first, last in free:

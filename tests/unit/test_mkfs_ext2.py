@@ -214,6 +214,14 @@ def test_fitted_is_just_large_enough(block_size: int | None, count: int) -> None
     assert superblock.free_inodes >= 100
 
 
+def test_fitted_has_blocks_that_hold_every_file() -> None:
+    options = Options(time=NOW)
+    for entry in (Entry(b"l", stat.S_IFLNK | 0o777, target=b"x" * 3000), file(b"f", size=18 * GIB, runs=[(0, 1)])):
+        tree = gather([directory(b""), entry], limits_for(options))
+        size, wishes = fitted(options, tree)
+        assert plan(size, wishes, tree).superblock.block_size == 4096
+
+
 # ---- writing -------------------------------------------------------------------------------------------------------
 
 
