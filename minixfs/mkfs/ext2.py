@@ -142,8 +142,8 @@ async def make(device: BlockDevice, made: Plan, progress: Progress | None = None
     if size % device.sector_size:
         raise UsageError(f"{device.name} has sectors of {device.sector_size} bytes: choose larger blocks", USAGE)
     device.check_writable()
-    await zero(device, 0, superblock.descriptor_block * size)
-    await device.flush()
+    if await zero(device, 0, superblock.descriptor_block * size):
+        await device.flush()
     await contents.write(Stream(device, 0, progress))
     descriptors = _descriptors(made)
     for number, inodes in enumerate(contents.inodes(superblock)):
