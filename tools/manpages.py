@@ -135,11 +135,12 @@ def _commands(page: Page) -> Iterator[str]:
 
 
 def _help(command: click.Command) -> Iterator[str]:
-    """What ``--help`` says first."""
+    """What ``--help`` says first, but for the examples: a page has more of them."""
     for paragraph in re.split(r"\n{2,}", inspect.cleandoc(command.help or "")):
         if paragraph.startswith("\b"):
             lines = paragraph.splitlines()[1:]
-            yield from (".PP", ".RS 4", ".EX", *map(_plain, lines), ".EE", ".RE")
+            if not all(line.startswith("minixfs ") for line in lines):
+                yield from (".PP", ".RS 4", ".EX", *map(_plain, lines), ".EE", ".RE")
         else:
             yield ".PP"
             yield _text(paragraph)

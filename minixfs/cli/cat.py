@@ -21,6 +21,9 @@ def cat(arguments: tuple[str, ...]) -> int:
     """Write files of an image to standard output, one after another.
 
     IMAGE may name a partition (disk.img:p0s1). The exit code is 1 when a file could not be read.
+
+    \b
+    minixfs cat disk.img:/etc/fstab
     """
     output = sys.stdout.buffer
     failures = 0

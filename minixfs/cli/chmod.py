@@ -27,6 +27,9 @@ def chmod(arguments: tuple[str, ...], reference: str | None, say: str | None, **
     """Change the mode of files of an image. MODE is octal (0755) or symbolic (u+rwX,g=u,o-w).
 
     Symbolic links are followed, but those met on the way with -R are left alone.
+
+    \b
+    minixfs chmod -R u+rwX,go-w disk.img:/etc
     """
     text = ""
     if reference is None:

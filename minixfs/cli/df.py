@@ -21,7 +21,11 @@ NAME_WIDTH = 14
 @click.option("-T", "--print-type", "typed", is_flag=True, help="Show the type of the file system.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of objects, for programs; sizes in bytes.")
 def df(arguments: tuple[str, ...], unit: str | None, inodes: bool, typed: bool, as_json: bool) -> int:
-    """Show how full the file systems in images are. IMAGE may name a partition (disk.img:p0s1)."""
+    """Show how full the file systems in images are. IMAGE may name a partition (disk.img:p0s1).
+
+    \b
+    minixfs df -h disk.img disk.img:p0s1
+    """
     in_units = unit == "h"
     sizes = ["Size", "Used", "Avail", "Use%"] if in_units else ["1K-blocks", "Used", "Available", "Use%"]
     head = ["Filesystem", *["Type"] * typed, *(["Inodes", "IUsed", "IFree", "IUse%"] if inodes else sizes)]

@@ -42,6 +42,9 @@ def diff(first: str, second: str, ignore: tuple[str, ...], holes: bool, quiet: b
     have some), and content (the first byte that differs, from 0).
 
     Exit codes: 0 for no difference, 1 for differences, 2 for trouble.
+
+    \b
+    minixfs diff --ignore owner,times rootfs disk.img
     """
     wanted = set(ASPECTS) - (set() if holes else {"holes"})
     for word in ",".join(ignore).split(",") if ignore else ():

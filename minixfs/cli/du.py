@@ -43,6 +43,9 @@ def du(
     """Show the space that directories of an image take with all that is in them, in units of 1024 bytes.
 
     Files with several names count once.
+
+    \b
+    minixfs du -sh disk.img /usr /var
     """
     if summarize and every:
         raise usage("cannot both summarize and show all entries")

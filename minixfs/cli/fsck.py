@@ -81,6 +81,10 @@ def fsck(
 
     Without -n, -p or -y each repair is asked for on a terminal; elsewhere nothing is changed. Of ext2 -p repairs what
     nothing can be lost by, and stops at anything else.
+
+    \b
+    minixfs fsck -n disk.img
+    minixfs fsck -y -z repair.undo disk.img
     """
     if look + preen + repair + ask > 1:
         raise UsageError("-n, -p, -y and -r exclude each other: give one of them", USAGE)

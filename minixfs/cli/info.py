@@ -55,6 +55,11 @@ def info(image: str, as_json: bool, output: str, keys: tuple[str, ...], verbose:
     """Show what IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET) is and how full it is, or how a file in it lies.
 
     The exit code is 1 when it cannot be mounted; with -o it is 2 when IMAGE is nothing known.
+
+    \b
+    minixfs info disk.img
+    minixfs info -o value -s TYPE disk.img:p0s1
+    minixfs info disk.img:/etc/rc
     """
     spec, path = split(os.fsencode(image))
     image = os.fsdecode(spec)

@@ -41,6 +41,10 @@ def ln(
     """Give a file of an image another name, or files names in a directory.
 
     A symbolic link is made as minixfs ln -s TEXT IMAGE:/LINK, or minixfs ln -s IMAGE TEXT LINK.
+
+    \b
+    minixfs ln disk.img:/bin/sh disk.img:/bin/ash
+    minixfs ln -s ../bin/vi disk.img:/usr/bin/edit
     """
     if into is not None and plain:
         raise usage("cannot combine --target-directory and --no-target-directory")

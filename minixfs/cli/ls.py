@@ -53,6 +53,10 @@ def ls(arguments: tuple[str, ...], **options: bool) -> int:
 
     IMAGE may name a partition (disk.img:p0s1). Without PATH the root directory is listed. Owners are numbers. The
     exit code is 2 when an argument could not be listed, 1 when something below one could not.
+
+    \b
+    minixfs ls -l disk.img:/etc
+    minixfs ls -R disk.img /etc /usr
     """
     wanted = sources(arguments, b"/")
     listing = Listing(Options(**options), several_images=len(wanted) > 1)

@@ -30,7 +30,11 @@ _DEVICE = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 @click.option("-m", "--mode", metavar="MODE", help="As for chmod; without it a=rwx less the umask.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is made.")
 def mkdir(arguments: tuple[str, ...], parents: bool, mode: str | None, verbose: bool) -> int:
-    """Make directories in an image."""
+    """Make directories in an image.
+
+    \b
+    minixfs mkdir -p disk.img:/usr/local/bin
+    """
     umask = host_umask()
     wanted = 0o777 & ~umask if mode is None else _mode(mode)(0o777, directory=True, umask=umask)
     with job(write=True) as work:
@@ -75,7 +79,11 @@ def _make(work: Job, image: Image, target: Target, mode: int, verbose: bool) -> 
 @click.argument("arguments", nargs=-1, required=True, metavar="{IMAGE PATH | IMAGE:/PATH} {p | b|c|u MAJOR MINOR}")
 @click.option("-m", "--mode", metavar="MODE", help="As for chmod; without it a=rw less the umask.")
 def mknod(arguments: tuple[str, ...], mode: str | None) -> int:
-    """Make a FIFO (p), a block device (b) or a character device (c, u) in an image."""
+    """Make a FIFO (p), a block device (b) or a character device (c, u) in an image.
+
+    \b
+    minixfs mknod -m 600 disk.img:/dev/tty00 c 4 16
+    """
     umask = host_umask()
     wanted = 0o666 & ~umask if mode is None else _mode(mode)(0o666, umask=umask)
     if wanted & ~0o777:

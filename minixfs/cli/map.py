@@ -43,6 +43,10 @@ def map(image: str, output: Path | None, colour: str, as_json: bool) -> None:
     """Show which block of IMAGE (or IMAGE:p0s1, IMAGE@@OFFSET) belongs to what.
 
     With a path, show where the blocks of that file lie, in the order of the file.
+
+    \b
+    minixfs map disk.img
+    minixfs map -o map.svg disk.img
     """
     if output is not None and output.suffix.lower() not in (".svg", ".png"):
         raise UsageError(f"{output}: a picture is FILE.svg or FILE.png")

@@ -70,6 +70,10 @@ def mkdisk(
 
     `minixfs mount --tree DISK DIRECTORY` shows all of it, and DISK:p0s0, p0s1 and p0s2 are root, /home and /usr.
     With SOURCE_DATE_EPOCH in the environment no time is later than that, and the same files make the same disk.
+
+    \b
+    minixfs mkdisk minix.img 1G
+    minixfs mkdisk --root root.tar --usr usr.tar --home-size 16M --usr-size fit+20% minix.img
     """
     with exit_codes(), ExitStack() as sources:
         from minixfs.cli.interrupt import interruptible

@@ -82,6 +82,11 @@ def mkfs(
     means that it fits.
 
     With SOURCE_DATE_EPOCH in the environment no time is later than that, and the same files make the same image.
+
+    \b
+    minixfs mkfs disk.img 64M
+    minixfs mkfs -d rootfs disk.img fit+10%
+    minixfs mkfs -t ext2 -d rootfs.tar data.img 64M
     """
     with exit_codes():
         from minixfs.cli.source import adjusting, fixed_time, parse_owner

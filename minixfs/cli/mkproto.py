@@ -46,7 +46,11 @@ def mkproto(
     indent: str,
     extensions: bool,
 ) -> None:
-    """Write a prototype file that describes DIRECTORY to PROTO or standard output."""
+    """Write a prototype file that describes DIRECTORY to PROTO or standard output.
+
+    \b
+    minixfs mkproto -s -b 0 rootfs rootfs.proto
+    """
     from minixfs.trees import host
     from minixfs.trees.proto_text import Style, lines
 

@@ -27,6 +27,9 @@ def mv(arguments: tuple[str, ...], answer: str | None, into: str | None, plain: 
     """Rename a file of an image, or move files into a directory of the same image.
 
     Of -f, -i and -n the last one counts. To bring files into another image use cp.
+
+    \b
+    minixfs mv disk.img:/etc/rc.new disk.img:/etc/rc
     """
     if into is not None and plain:
         raise usage("cannot combine --target-directory (-t) and --no-target-directory (-T)")

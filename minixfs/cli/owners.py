@@ -44,6 +44,9 @@ def chown(arguments: tuple[str, ...], reference: str | None, say: str | None, **
     """Change the owner, the group (:GROUP) or both of files of an image. Both are numbers.
 
     With -R symbolic links themselves are changed, without it what they lead to.
+
+    \b
+    minixfs chown -R 8:1 disk.img:/home/ast
     """
     return _run(arguments, reference, _owner, "ownership", say, **options)
 

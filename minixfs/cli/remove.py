@@ -29,7 +29,11 @@ MANY = 3
 @click.option("--no-preserve-root", is_flag=True, help="Let -r empty the root directory.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is removed.")
 def rm(arguments: tuple[str, ...], force: bool, each: bool, once: bool, **options: bool) -> int:
-    """Remove files of an image. Symbolic links are removed, not followed."""
+    """Remove files of an image. Symbolic links are removed, not followed.
+
+    \b
+    minixfs rm -r disk.img:/tmp/build
+    """
     if not arguments and not force:
         raise usage("missing operand")
     with job(write=True) as work:

@@ -44,6 +44,9 @@ def stat(
     %n %N name, %o block size, %s size, %Hr %Lr device number, %u %U uid, times %x %y %z and in seconds %X %Y %Z.
     With -f: %a %b %f blocks available, in all, free, %c %d inodes in all, free, %l longest name, %s %S block size,
     %T type.
+
+    \b
+    minixfs stat -c '%a %u:%g %s %n' disk.img:/bin/sh
     """
     show = _shown(system, lines, raw, terse)
     objects: list[dict[str, Any]] = []

@@ -44,7 +44,11 @@ def touch(
     reference: str | None,
     links: bool,
 ) -> int:
-    """Set the access and modification times of files of an image, now if no time is given, and make missing files."""
+    """Set the access and modification times of files of an image, now if no time is given, and make missing files.
+
+    \b
+    minixfs touch -d '2013-06-01 12:00' disk.img:/etc/motd
+    """
     if stamp is not None and (date is not None or reference is not None):
         raise usage("cannot specify times from more than one source")
     chosen = {name for name, flag in (("atime", atime), ("mtime", mtime)) if flag}
@@ -132,6 +136,9 @@ def truncate(
 
     SIZE may end in K, M, G (1024) or KB, MB, GB (1000). Before it, + and - are for a change, < and > for at most and
     at least, / and % round down and up to a multiple.
+
+    \b
+    minixfs truncate -s 1M disk.img:/swapfile
     """
     if size is None and reference is None:
         raise usage("you must specify either '--size' or '--reference'")

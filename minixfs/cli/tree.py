@@ -30,7 +30,11 @@ _BRANCH, _LAST, _PASSING, _PAST = "├── ", "└── ", "│   ", "    "
 @click.option("-p", "permissions", is_flag=True, help="Show modes.")
 @click.option("--json", "-J", "as_json", is_flag=True, help="One JSON array, nested like the tree, for programs.")
 def tree(arguments: tuple[str, ...], levels: int | None, as_json: bool, **options: bool) -> int:
-    """Draw the tree of directories and files of an image."""
+    """Draw the tree of directories and files of an image.
+
+    \b
+    minixfs tree -L 2 disk.img:/usr
+    """
     with job() as work:
         drawing = (_Json if as_json else _Drawing)(work, levels or 0, **options)
         drawing.begin()

@@ -23,6 +23,9 @@ def undo(undo_file: str, image: str, dry_run: bool) -> int:
     """Make IMAGE again what it was before the repair that wrote FILE.
 
     Refuses an image that has been used since, and one that FILE does not belong to. May be repeated.
+
+    \b
+    minixfs undo repair.undo disk.img
     """
     from minixfs.fsck.undo import Undo
     from minixfs.hw.blockdev.open import open_device

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from minixfs.errors import UsageError
@@ -84,12 +85,17 @@ def inodes_needed(options: Options, tree: Tree) -> int:
 
 def fitted(options: Options, tree: Tree, *, percent: int = 0, room: int = 0, inodes: int = 0) -> tuple[int, Options]:
     """The size in bytes of a volume that is just large enough, and the options for it: `percent` more blocks and inodes
-    than the contents take, `room` bytes more, and `inodes` more inodes (which `options.inodes` overrules)."""
-    small = 1024 if options.block_size is None else options.block_size
-    found = _fitted(replace(options, block_size=small), tree, percent, room, inodes)
-    if block_size_for(options, found[0]) != small:
-        found = _fitted(replace(options, block_size=4096), tree, percent, room, inodes)
-    return found
+    than the contents take, `room` bytes more, and `inodes` more inodes (which `options.inodes` overrules).
+
+    Blocks are as large as usual for the size, or larger if a file needs that. Raises UsageError.
+    """
+    if options.block_size is not None:
+        return _fitted(options, tree, percent, room, inodes)
+    with suppress(UsageError):
+        found = _fitted(replace(options, block_size=1024), tree, percent, room, inodes)
+        if block_size_for(options, found[0]) == 1024:
+            return found
+    return _fitted(replace(options, block_size=4096), tree, percent, room, inodes)
 
 
 def plan(size: int, options: Options, tree: Tree) -> Plan:
@@ -136,8 +142,8 @@ async def make(device: BlockDevice, made: Plan, progress: Progress | None = None
     if size % device.sector_size:
         raise UsageError(f"{device.name} has sectors of {device.sector_size} bytes: choose larger blocks", USAGE)
     device.check_writable()
-    await zero(device, 0, superblock.descriptor_block * size)
-    await device.flush()
+    if await zero(device, 0, superblock.descriptor_block * size):
+        await device.flush()
     await contents.write(Stream(device, 0, progress))
     descriptors = _descriptors(made)
     for number, inodes in enumerate(contents.inodes(superblock)):

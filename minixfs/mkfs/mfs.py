@@ -220,8 +220,8 @@ async def make(
     device.check_writable()
     contents = contents or contents_for(_bare(options), options)
     data_start = superblock.first_data_zone * superblock.zone_size
-    await zero(device, 0, data_start)
-    await device.flush()
+    if await zero(device, 0, data_start):
+        await device.flush()
     inodes = await contents.write(Stream(device, data_start, progress), superblock)
     order = BitOrder.BE16 if superblock.swapped else BitOrder.LE
     size = superblock.block_size

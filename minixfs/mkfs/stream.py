@@ -76,8 +76,12 @@ class Stream:
             self._progress(length)
 
 
-async def zero(device: BlockDevice, start: int, end: int) -> None:
-    """Make the range zero; what is zero already is not written, so that sparse image files stay sparse."""
+async def zero(device: BlockDevice, start: int, end: int) -> bool:
+    """Make the range zero; what is zero already is not written, so that sparse image files stay sparse.
+
+    Returns whether anything was written.
+    """
+    written = False
     zeroes = bytes(min(end - start, _CHUNK))
     found = bytearray(len(zeroes))
     for offset in range(start, end, _CHUNK):
@@ -85,6 +89,8 @@ async def zero(device: BlockDevice, start: int, end: int) -> None:
         await device.read(offset, [memoryview(found)[:length]])
         if found != zeroes:
             await write(device, offset, memoryview(zeroes)[:length])
+            written = True
+    return written
 
 
 async def write(device: BlockDevice, offset: int, data: Data) -> None:

@@ -233,6 +233,7 @@ def test_a_lost_magic_number_can_be_assumed(tmp_path: Path) -> None:
 # ---- damage --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.logs("corrupt image")
 @pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 200))])
 def test_damaged_images_end_in_words(tmp_path: Path, seed: int) -> None:
     """Superblock, descriptors, inodes, directories, block numbers: whatever is in them, an answer or one line."""

@@ -106,7 +106,7 @@ def examples() -> Iterator[tuple[str, str]]:
         for line in re.findall(r"(?m)^    (.*minixfs .*)$", page.body):
             yield file, line
     for page in (ROOT / "README.md", ROOT / "docs" / "python.md"):
-        for line in re.findall(r"(?m)^\$ (minixfs .*)$", page.read_text()):
+        for line in re.findall(r"(?m)^\$ (.*minixfs .*)$", page.read_text()):
             yield page.name, line
     for name in COMMANDS:
         for line in re.findall(r"(?m)^ *(minixfs \w+ .*?)(?:   .*)?$", command_of(name).help or ""):

@@ -214,6 +214,14 @@ def test_fitted_is_just_large_enough(block_size: int | None, count: int) -> None
     assert superblock.free_inodes >= 100
 
 
+def test_fitted_has_blocks_that_hold_every_file() -> None:
+    options = Options(time=NOW)
+    for entry in (Entry(b"l", stat.S_IFLNK | 0o777, target=b"x" * 3000), file(b"f", size=18 * GIB, runs=[(0, 1)])):
+        tree = gather([directory(b""), entry], limits_for(options))
+        size, wishes = fitted(options, tree)
+        assert plan(size, wishes, tree).superblock.block_size == 4096
+
+
 # ---- writing -------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +236,16 @@ def test_nothing_but_the_end_makes_it_a_volume() -> None:
         run(make(disk, planned([entry])))
     with pytest.raises(BadSuperblock):
         Superblock.parse(disk.snapshot()[1024:2048])
+
+
+def test_blocks_are_no_smaller_than_sectors() -> None:
+    disk = RamDisk(8 * MIB, 4096)
+    before = disk.snapshot()
+    with pytest.raises(UsageError, match="sectors of 4096 bytes"):
+        run(make(disk, planned([])))
+    assert disk.snapshot() == before
+    run(make(disk, planned([file(b"f", b"data")], block_size=4096)))
+    Superblock.parse(disk.snapshot()[1024:2048]).validate(8 * MIB, read_only=False)
 
 
 def test_copies_of_the_superblock_say_so() -> None:

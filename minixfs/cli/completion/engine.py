@@ -136,7 +136,7 @@ def _lists(name: str, option: click.Option) -> dict[str, str]:
 
         return {re.sub("=.*", "=", word): help_line for word, help_line in WORDS.items()}
     if name == "cp" and option.metavar == "LIST":
-        return dict.fromkeys(("mode", "ownership", "timestamps", "links", "all"), "")
+        return dict.fromkeys(("mode", "ownership", "timestamps", "links", "xattr", "all"), "")
     if name == "diff" and option.metavar == "LIST":
         from minixfs.trees.diff import ASPECTS
 

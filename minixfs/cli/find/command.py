@@ -33,6 +33,10 @@ def find(words: tuple[str, ...]) -> int:
     Operators: ( ) ! -not -a -o ,
 
     Paths are shown as they are in the image.
+
+    \b
+    minixfs find disk.img /usr -name '*.c' -size +100k
+    minixfs find disk.img -type f -perm -4000 -ls
     """
     if words in (("--help",), ("-h",), ("-help",)):
         click.echo(click.get_current_context().get_help())

@@ -30,6 +30,10 @@ def shell(image: str, write: bool, line: str | None, keep_going: bool) -> int:
 
     Commands come from the terminal, from a script on standard input, or from -c. A script ends at the first command
     that fails, with its exit code. Say 'help' for what there is.
+
+    \b
+    minixfs shell disk.img
+    minixfs shell -w -c 'mkdir /new; put -r site /new' disk.img
     """
     with interruptible() as interrupt, Session(image, write=write) as session:
         try:

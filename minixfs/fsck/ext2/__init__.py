@@ -10,7 +10,7 @@ What counts as a fault, and which faults `PREEN` repairs, is what e2fsck says ab
 """
 
 from minixfs.fsck.ext2.check import MEMORY_LIMIT, PREEN, check, is_clean
-from minixfs.fsck.ext2.kinds import Kind
+from minixfs.fsck.ext2.kinds import HARMLESS, Kind
 from minixfs.fsck.ext2.superblock import Place, recognise, recognise_copy
 
-__all__ = ["MEMORY_LIMIT", "PREEN", "Kind", "Place", "check", "is_clean", "recognise", "recognise_copy"]
+__all__ = ["HARMLESS", "MEMORY_LIMIT", "PREEN", "Kind", "Place", "check", "is_clean", "recognise", "recognise_copy"]

@@ -77,7 +77,8 @@ async def survey(context: Context, rows: NDArray[np.int64]) -> Survey:
             result.shared[claimed[1:][claimed[1:] == claimed[:-1]]] = True
             claims = int(np.count_nonzero(result.in_use))
         if len(refs.rows):
-            result.count += np.bincount(refs.rows, minlength=count)
+            first, last = int(refs.rows.min()), int(refs.rows.max())
+            result.count[first : last + 1] += np.bincount(refs.rows - first)
         if refs.level == 0:
             np.maximum.at(result.end, refs.rows, refs.places + 1)
     return result

@@ -8,12 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from minixfs.fs.ext2 import layout
-from minixfs.fs.ext2.directory import needed
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.entries import SMALLEST, directory_blocks, entry_length
 from minixfs.fsck.ext2.mapping import FileMap
 
 _HEAD = layout.DIRENT.struct
+
+
+def needed(name_length: int) -> int:
+    """Bytes that an entry takes, a multiple of 4. (The file server has this too, but its modules take long to load.)"""
+    return layout.DIRENT.size + name_length + 3 & ~3
 
 
 class Entry(NamedTuple):

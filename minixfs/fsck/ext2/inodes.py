@@ -21,12 +21,17 @@ from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.groups import Groups
 from minixfs.fsck.ext2.volume import Volume
 
-BYTES_PER_ROW = 300
+BYTES_PER_ROW = 250
 """Memory that a row takes while the table is loaded, about."""
 TYPE_MASK = 0o170000
 MAPPED_TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 _CORE = layout.INODE.size
 _MAGIC_SIZE = 4
+_FIELDS = (
+    "i_mode", "i_uid", "i_size", "i_dtime", "i_gid", "i_links_count", "i_blocks", "i_flags", "i_block", "i_file_acl",
+    "i_size_high", "i_faddr", "i_blocks_high", "i_file_acl_high",
+)  # fmt: skip
+"""What a check looks at, or changes; the rest stays as it is on the disk."""
 _LINKS, _DELETED = layout.INODE.offsets["i_links_count"] // 2, layout.INODE.offsets["i_dtime"] // 4
 
 
@@ -37,7 +42,7 @@ class InodeTable:
         self._volume = volume
         self._groups = groups
         self.numbers = np.zeros(0, np.int64)
-        self.columns = _split(np.zeros(0, layout.INODE.dtype))
+        self.columns: dict[str, NDArray[Any]] = {}
         self.changed = np.zeros(0, np.bool_)
         self.tails: dict[int, bytearray] = {}
         self._fresh: set[int] = set()
@@ -51,6 +56,15 @@ class InodeTable:
         parts: list[dict[str, NDArray[Any]]] = []
         numbers: list[NDArray[np.int64]] = []
         rows = 0
+        dtype, offsets = layout.INODE.dtype, layout.INODE.offsets
+        record = np.dtype(
+            {
+                "names": _FIELDS,
+                "formats": [dtype[field] for field in _FIELDS],
+                "offsets": [offsets[field] for field in _FIELDS],
+                "itemsize": superblock.inode_size,
+            }
+        )
         volume.begin(1, "inode tables", superblock.groups * superblock.inode_table_blocks)
         for group in range(superblock.groups):
             start = int(self._groups.table["bg_inode_table"][group])
@@ -62,12 +76,13 @@ class InodeTable:
                 kept = self._worth(inodes, first)
                 if len(kept):
                     volume.budget.spend(len(kept) * BYTES_PER_ROW)
-                    parts.append(_split(inodes[kept, :_CORE].reshape(-1).view(layout.INODE.dtype)))
+                    records = data.view(record)
+                    parts.append({field: records[field][kept] for field in _FIELDS})
                     numbers.append(kept + first)
                     self._keep_tails(inodes, kept, rows)
                     rows += len(kept)
         self.numbers = np.concatenate(numbers)
-        self.columns = {field: np.concatenate([part[field] for part in parts]) for field in self.columns}
+        self.columns = {field: np.concatenate([part[field] for part in parts]) for field in _FIELDS}
         self.changed = np.zeros(rows, np.bool_)
         self._row_of = np.full(superblock.inodes + 1, -1, np.int32)
         self._row_of[self.numbers] = np.arange(rows)
@@ -175,14 +190,15 @@ class InodeTable:
         if row < 0:
             row = len(self.numbers)
             self.numbers = np.append(self.numbers, number)
-            more = _split(np.zeros(1, layout.INODE.dtype))
-            self.columns = {field: np.concatenate([column, more[field]]) for field, column in self.columns.items()}
+            self.columns = {
+                field: np.concatenate([column, np.zeros((1, *column.shape[1:]), column.dtype)])
+                for field, column in self.columns.items()
+            }
             self.changed = np.append(self.changed, True)
             self._row_of[number] = row
         self.free(row)
-        now = int(time.time()) & 0xFFFFFFFF
-        for field, value in (("i_mode", mode), ("i_dtime", 0), ("i_atime", now), ("i_ctime", now), ("i_mtime", now)):
-            self.put(row, field, value)
+        self.put(row, "i_mode", mode)
+        self.put(row, "i_dtime", 0)
         return row
 
     def free(self, row: int) -> None:
@@ -198,6 +214,7 @@ class InodeTable:
         """Put all changed rows into the volume's blocks."""
         superblock = self._volume.superblock
         size = superblock.inode_size
+        now = (int(time.time()) & 0xFFFFFFFF).to_bytes(4, "little")
         for row in np.flatnonzero(self.changed).tolist():
             group, index = divmod(int(self.numbers[row]) - 1, superblock.inodes_per_group)
             block, slot = divmod(index, superblock.inodes_per_block)
@@ -205,13 +222,13 @@ class InodeTable:
             start = slot * size
             if row in self._fresh:
                 data[start : start + size] = bytes(size)
-            data[start : start + _CORE] = b"".join(column[row].tobytes() for column in self.columns.values())
+                for field in ("i_atime", "i_ctime", "i_mtime") if self.columns["i_mode"][row] else ():
+                    at = start + layout.INODE.offsets[field]
+                    data[at : at + 4] = now
+            for field, column in self.columns.items():
+                at, value = start + layout.INODE.offsets[field], column[row].tobytes()
+                data[at : at + len(value)] = value
             if row in self.tails:
                 data[start + _CORE : start + size] = self.tails[row]
         self.changed[:] = False
         self._fresh.clear()
-
-
-def _split(records: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """A record array as one array for each field, in the order of the fields."""
-    return {field: np.ascontiguousarray(records[field]) for field in layout.INODE.fields}

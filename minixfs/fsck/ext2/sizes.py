@@ -67,7 +67,8 @@ async def check_counts(context: Context) -> None:
     for row in wrong.tolist():
         should = int(held[row]) * sectors
         what = f"a block count of {table.columns['i_blocks'][row]}, should be {should}"
-        if context.found(Kind.BLOCK_COUNT, int(table.numbers[row]), what):
+        kind = Kind.SYMLINK if table.fast_symlinks[row] else Kind.BLOCK_COUNT
+        if context.found(kind, int(table.numbers[row]), what):
             table.put(row, "i_blocks", should)
 
 

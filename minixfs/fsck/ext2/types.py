@@ -88,7 +88,7 @@ async def _check_times(context: Context) -> None:
     subject = (table.numbers >= superblock.first_inode) | (table.numbers == layout.ROOT_INODE)
     known = min(time for time in (superblock.mount_time, superblock.write_time, superblock.mkfs_time, 1 << 32) if time)
     if known >= superblock.inodes:
-        listed = subject & (deleted != 0) & (deleted < superblock.inodes)
+        listed = (deleted != 0) & (deleted < superblock.inodes)
         for row in await _each(context, listed):
             if context.found(Kind.ORPHAN_INODE, int(table.numbers[row]), "was in the list of files being deleted"):
                 table.put(row, "i_dtime", 0 if table.columns["i_links_count"][row] else _now())
