@@ -246,12 +246,14 @@ class Copier:
     def _unreadable_below(self, error: OSError) -> None:
         """What cannot be read in a directory that is not copied is of no interest."""
         if not os.fsdecode(error.filename or "").startswith(tuple(self._silent)):
-            self._unreadable(error)
+            self._unreadable(error, looking=True)
 
-    def _unreadable(self, error: OSError, name: str = "") -> bool:
+    def _unreadable(self, error: OSError, name: str = "", *, looking: bool = False) -> bool:
         if isinstance(error, BrokenPipeError):
             raise error
         doing = "cannot open {} for reading" if error.errno in _NOT_OPENED else "error reading {}"
+        if looking and error.errno == errno.ENOENT:  # a link that leads nowhere
+            doing = "cannot stat {}"
         self._work.complain(f"{doing.format(quoted(name or error.filename or '?'))}: {error.strerror}")
         return False
 

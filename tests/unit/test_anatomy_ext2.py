@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import re
@@ -233,11 +234,11 @@ def test_a_lost_magic_number_can_be_assumed(tmp_path: Path) -> None:
 # ---- damage --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.logs("corrupt image")
 @pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 200))])
-def test_damaged_images_end_in_words(tmp_path: Path, seed: int) -> None:
+def test_damaged_images_end_in_words(tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int) -> None:
     """Superblock, descriptors, inodes, directories, block numbers: whatever is in them, an answer or one line."""
     peers.require("mke2fs", "debugfs", "e2fsck")
+    caplog.set_level(logging.CRITICAL, "minixfs")  # what is corrupt may be logged, or may not be met
     rng = random.Random(seed)
     image = populated(tmp_path / "image", rng.choice(list(SHAPES)))
     sound = image.read_bytes()
