@@ -260,19 +260,18 @@ def repair_with_util_linux(history: History, cut: int, image: Path) -> None:
     fs.unmount()
 
 
-@pytest.mark.parametrize("kind", ["V3-1K", "V3-1K-direct", "ext2-1K-groups"])
-def test_every_cut_is_repaired(kind: str) -> None:
-    """By our checker; e2fsck that of ext2."""
+@pytest.mark.parametrize(("kind", "step"), [("V3-1K", 1), ("V3-1K-direct", 1), ("ext2-1K-groups", 3)])
+def test_every_cut_is_repaired(kind: str, step: int) -> None:
     history = History(DISKS[kind])
-    for cut in history.cuts():
+    for cut in history.cuts()[::step]:
         survive(history, cut)
 
 
-@pytest.mark.parametrize("kind", ["V3-1K", "ext2-1K"])
-def test_cuts_with_a_tiny_cache(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "step"), [("V3-1K", 3), ("ext2-1K", 7)])
+def test_cuts_with_a_tiny_cache(kind: str, step: int) -> None:
     """Buffers are written early to make room: never those whose order matters."""
     history = History(DISKS[kind], capacity=10)
-    for cut in history.cuts()[::3]:
+    for cut in history.cuts()[::step]:
         survive(history, cut)
 
 
