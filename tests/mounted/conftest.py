@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from minixfs.daemon import mountpoint
-from tests.support import mounts
+from tests.support import mounts, peers
 from tests.support.mounts import Mount
 
 
@@ -20,10 +20,14 @@ def _can_mount() -> None:
         pytest.skip(reason)
 
 
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    """A fresh V3 volume of 16 MiB; it must be sound when the test is over."""
-    return mounts.make_image(tmp_path / "image")
+@pytest.fixture(params=["V3", pytest.param("ext2", marks=pytest.mark.long)])
+def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A fresh volume of 16 MiB, with nothing in it; it must be sound when the test is over."""
+    if request.param == "V3":
+        return mounts.make_image(tmp_path / "image")
+    image = mounts.make_image(tmp_path / "image", ext2="-b 4096")
+    peers.debugfs(image, "rmdir lost+found")
+    return image
 
 
 Mounted = Callable[..., Mount]
