@@ -120,7 +120,10 @@ def test_a_partition_is_described_and_listed(disk: Path) -> None:
 
 
 def test_what_is_neither_is_an_error(disk: Path, tmp_path: Path) -> None:
-    for name, word in ((f"{disk}:p1", "neither a MINIX or ext2 file system nor a partition table"), (f"{disk}:p7", "p7")):
+    for name, word in (
+        (f"{disk}:p1", "neither a MINIX or ext2 file system nor a partition table"),
+        (f"{disk}:p7", "p7"),
+    ):
         answer = command("info", name)
         assert answer.code == 1
         assert word in answer.err

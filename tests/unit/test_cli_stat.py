@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
-from pathlib import Path
 
 import pytest
 
-from minixfs.image.image import Image
-from tests.support.command import command
 from tests.support.twins import Twins
 
 SAME = "aAfFgGuUhnNsXxYytT"

@@ -12,10 +12,11 @@ from pathlib import Path
 import click
 
 from minixfs.cli.interrupt import Interrupt, Interrupted, interruptible
-from minixfs.cli.job import Verb
+from minixfs.cli.job import FAILURE, Verb
 from minixfs.cli.shell.completion import complete
 from minixfs.cli.shell.session import INTERRUPTED, Leave, Session
 from minixfs.cli.show import for_terminal
+from minixfs.errors import MinixFsError, UsageError
 
 HISTORY_LINES = 1000
 
@@ -35,7 +36,7 @@ def shell(image: str, write: bool, line: str | None, keep_going: bool) -> int:
     minixfs shell disk.img
     minixfs shell -w -c 'mkdir /new; put -r site /new' disk.img
     """
-    with interruptible() as interrupt, Session(image, write=write) as session:
+    with interruptible() as interrupt, _opened(image, write) as session:
         try:
             if line is not None:
                 return session.run(line, keep_going=keep_going)
@@ -44,6 +45,14 @@ def shell(image: str, write: bool, line: str | None, keep_going: bool) -> int:
             return _script(session, interrupt, keep_going)
         except Leave as leave:
             return leave.status
+
+
+def _opened(image: str, write: bool) -> Session:
+    """What cannot be opened is a failure like others, not one of mount(8). Raises UsageError."""
+    try:
+        return Session(image, write=write)
+    except MinixFsError as error:
+        raise UsageError(str(error), FAILURE) from error
 
 
 def _script(session: Session, interrupt: Interrupt, keep_going: bool) -> int:

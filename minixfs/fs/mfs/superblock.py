@@ -197,11 +197,9 @@ class Superblock:
         _demand(self.imap_blocks >= blocks_for(self.inode_bits, 8 * size), "the inode bitmap is too small")
         _demand(self.zmap_blocks >= blocks_for(self.zone_bits, 8 * size), "the zone bitmap is too small")
         if self.zones * self.zone_size > device_size:
-            _demand(
-                read_only and self.inode_table_end * size <= device_size,
-                f"the volume has {self.zones * self.zone_size} bytes, the device {device_size};"
-                " mount it with -o ro to save what is there",
-            )
+            sizes = f"the volume has {self.zones * self.zone_size} bytes, the device {device_size}"
+            _demand(self.inode_table_end * size <= device_size, f"{sizes}: not even its inodes are there")
+            _demand(read_only, f"{sizes}; mount it with -o ro to save what is there")
 
 
 def _demand(condition: bool, message: str) -> None:

@@ -129,7 +129,7 @@ def _advice(path: str, number: int, read_only: bool) -> str:
         case errno.EBUSY:
             return f"{path} is mounted or in use by another program; unmount it first"
         case errno.EACCES | errno.EPERM | errno.EROFS if not read_only and os.access(path, os.R_OK):
-            return f"{path} cannot be opened for writing ({os.strerror(number)}); use it read-only: -o ro"
+            return f"{path} cannot be opened for writing ({os.strerror(number)}); only read it (mount: -o ro)"
         case errno.EACCES | errno.EPERM:
             return f"{path} cannot be opened ({os.strerror(number)}); check its permissions"
     return f"{path} cannot be opened: {os.strerror(number)}"
