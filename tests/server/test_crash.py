@@ -19,7 +19,7 @@ from minixfs.fs.disk.volume import Settings
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.blockdev.recorder import Recorder, Write
 from tests.support.peers import require
-from tests.support.volumes import DISKS, Kind, Served, fresh, repair
+from tests.support.volumes import DISKS, EXT2_KINDS, Kind, Served, fresh, repair, repair_with_e2fsck
 
 Tree = dict[bytes, bytes | None]
 SPARE = b".xchg0"
@@ -241,7 +241,7 @@ class History:
                 assert content in allowed, f"cut {cut}: {path!r} has contents that it never had"
 
 
-def survive(history: History, cut: int) -> None:
+def survive(history: History, cut: int, repair: Callable[[RamDisk], RamDisk] = repair) -> None:
     fs = Served(repair(history.disk_at(cut)))
     history.judge(cut, fs.tree())
     fs.unmount()
@@ -275,6 +275,12 @@ def test_cuts_with_a_tiny_cache(kind: str, step: int) -> None:
         survive(history, cut)
 
 
+def test_cuts_are_repaired_by_e2fsck() -> None:
+    history = History(DISKS["ext2-1K-groups"])
+    for cut in history.cuts()[1::9]:
+        survive(history, cut, repair_with_e2fsck)
+
+
 @pytest.mark.parametrize("kind", ["V1", "V2"])
 def test_cuts_are_repaired_by_util_linux(kind: str, tmp_path: Path) -> None:
     require("fsck.minix")
@@ -292,5 +298,7 @@ def test_every_cut_on_every_kind(kind: str, capacity: int | None, seed: int, tmp
     history = History(DISKS[kind], capacity=capacity, seed=seed)
     for cut in history.cuts():
         survive(history, cut)
+        if kind in EXT2_KINDS:
+            survive(history, cut, repair_with_e2fsck)
         if kind in ("V1", "V1-direct", "V2") and shutil.which("fsck.minix", path="/usr/sbin:/sbin"):
             repair_with_util_linux(history, cut, tmp_path / "image")

@@ -5,7 +5,7 @@
     with fs.at(b"a/b") as ino: ...               the inode behind a path, referenced
     fs.check(); fs.remount(); fs.unmount()       invariants; unmount and mount again; the end
     verify(disk)                                 our checker and others' (where they can) find nothing
-    repaired = repair(disk)                      what a checker makes of a volume that a crash left
+    repaired = repair(disk)                      what our checker makes of a volume that a crash left
 
 `Served` drives every request to its end without an event loop.
 """
@@ -32,6 +32,7 @@ from minixfs.fs.ext2 import superblock as ext2_superblock
 from minixfs.fs.mfs import superblock as mfs_superblock
 from minixfs.fs.mfs.server import MfsServer
 from minixfs.fs.protocol import SUPER_USER, DirEntry, Mounted, Node
+from minixfs.fsck.ext2 import check as check_ext2
 from minixfs.fsck.mfs.check import check
 from minixfs.fsck.report import REPAIR
 from minixfs.hw.blockdev.device import BlockDevice
@@ -338,12 +339,12 @@ class Served:
 
 def verify(disk: RamDisk, *, peer: bool = False) -> None:
     """Assert that checkers find nothing wrong: ours and, on ext2 or with `peer`, others'."""
-    if run(server_for(disk)) is not MfsServer:
-        assert_clean(disk, peers.e2fsck)
-        return
-    report = run(check(copy(disk)))
+    ext2 = _is_ext2(disk)
+    report = run((check_ext2 if ext2 else check)(copy(disk)))
     assert not report.findings, [finding.message for finding in report.findings]
-    if peer and shutil.which("fsck.minix", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
+    if ext2:
+        assert_clean(disk, peers.e2fsck)
+    elif peer and shutil.which("fsck.minix", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
         assert_clean(disk, peers.fsck_minix)
 
 
@@ -356,20 +357,28 @@ def is_clean(disk: BlockDevice) -> bool:
 
 
 def repair(disk: RamDisk) -> RamDisk:
-    """A disk with what a checker makes of the volume: ours, or e2fsck; then nothing is wrong with it."""
-    if run(server_for(disk)) is not MfsServer:
-        with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
-            file.write(disk.snapshot())
-            file.flush()
-            peers.repair_ext2(Path(file.name))
-            repaired = RamDisk(Path(file.name).read_bytes(), disk.sector_size)
-    else:
-        repaired = copy(disk)
-        report = run(check(repaired, REPAIR))
-        assert not report.left, [finding.message for finding in report.findings]
+    """A disk with what our checker makes of the volume; then nobody finds anything wrong with it."""
+    repaired = copy(disk)
+    report = run((check_ext2 if _is_ext2(disk) else check)(repaired, REPAIR))
+    assert not report.left, [finding.message for finding in report.findings]
+    verify(repaired)
+    return repaired
+
+
+def repair_with_e2fsck(disk: RamDisk) -> RamDisk:
+    """The same of e2fsck."""
+    with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
+        file.write(disk.snapshot())
+        file.flush()
+        peers.repair_ext2(Path(file.name))
+        repaired = RamDisk(Path(file.name).read_bytes(), disk.sector_size)
     repaired.host_cached = disk.host_cached
     verify(repaired)
     return repaired
+
+
+def _is_ext2(disk: RamDisk) -> bool:
+    return run(server_for(disk)) is not MfsServer
 
 
 def assert_clean(disk: RamDisk, checker: Callable[[Path], peers.Verdict]) -> None:
