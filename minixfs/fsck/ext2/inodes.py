@@ -119,9 +119,9 @@ class InodeTable:
         return used
 
     @property
-    def type(self) -> NDArray[np.int64]:
+    def type(self) -> NDArray[np.uint16]:
         """Type bits of every row; 0 for inodes that are free."""
-        return np.where(self.used, self.columns["i_mode"] & TYPE_MASK, 0).astype(np.int64)
+        return np.asarray(np.where(self.used, self.columns["i_mode"] & TYPE_MASK, 0), np.uint16)
 
     @property
     def size(self) -> NDArray[np.int64]:
@@ -139,7 +139,9 @@ class InodeTable:
 
     def rows_of_type(self, *types: int) -> NDArray[np.int64]:
         """Ordinary rows."""
-        return np.flatnonzero(np.isin(self.type, types) & self.ordinary)
+        wanted = np.zeros(16, np.bool_)
+        wanted[np.array(types) >> 12] = True
+        return np.flatnonzero(wanted[self.type >> 12] & self.ordinary)
 
     @property
     def fast_symlinks(self) -> NDArray[np.bool_]:
