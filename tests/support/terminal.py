@@ -33,6 +33,9 @@ class Shell:
             os.chdir(directory)
             os.execvpe(program[0], list(program), {**environment, "SHOWN": str(self.shown), "TERM": "dumb"})
         self._fifo = os.open(self.shown, os.O_RDWR | os.O_NONBLOCK)
+        self._ready = select.poll()
+        for descriptor in (self._fifo, self._terminal):
+            self._ready.register(descriptor, select.POLLIN)
 
     def __enter__(self) -> Shell:
         return self
@@ -65,7 +68,7 @@ class Shell:
         answer, end = b"", time.monotonic() + SECONDS
         while not answer.endswith(b"\n"):
             left = end - time.monotonic()
-            ready, _, _ = select.select([self._fifo, self._terminal], [], [], max(0, left))
+            ready = [descriptor for descriptor, _ in self._ready.poll(max(0, left) * 1000)]
             assert ready, f"no answer within {SECONDS} seconds; on the screen: {self.screen!r}"
             if self._terminal in ready:
                 self.screen += os.read(self._terminal, 65536)

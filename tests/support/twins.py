@@ -115,6 +115,13 @@ class Twins:
                     image.chmod(path, stat.S_IMODE(found.st_mode))
                 image.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)
 
+    def agree_on_times(self) -> None:
+        """Give what commands made in both trees, one after the other, the same times."""
+        with Image(self.image, "r+") as image:
+            for path in [*self.walk(), ""][::-1]:
+                os.utime(self.host / path, (START, START), follow_symlinks=False)
+                image.utime(path, (START, START), follow_symlinks=False)
+
     def walk(self) -> list[str]:
         """Every path of the host's tree, parents first."""
         found = []
