@@ -274,6 +274,7 @@ def _inode_kinds() -> None:
         "directory_size_odd": (b"/a", "i_size", 1000),
         "directory_high_size": (b"/a", "i_size_high", 1),
         "directory_becomes_file": (b"/empty", "i_mode", 0o100644),
+        "directory_becomes_pipe": (b"/empty", "i_mode", 0o010755),
         "root_time_of_deletion": (b"/", "i_dtime", 1_700_000_000),
         "owner": (b"/none", "i_uid_high", 7),
         "generation": (b"/none", "i_generation", 7),

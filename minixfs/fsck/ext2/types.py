@@ -39,6 +39,7 @@ async def check_types(context: Context) -> None:
     await _check_root(context)
     await _check_times(context)
     await _check_modes(context)
+    await _check_disguised(context)
     await _check_flags(context)
     await _check_fields(context)
     await _check_special(context)
@@ -113,6 +114,22 @@ async def _check_modes(context: Context) -> None:
             continue
         kind = stat.S_IFDIR if await has_dots(context, row) else stat.S_IFREG
         table.put(row, "i_mode", kind | mode & 0o7777)
+
+
+async def _check_disguised(context: Context) -> None:
+    """Directories whose type was damaged into one without contents: their blocks still say what they are."""
+    table = context.table
+    special = np.isin(table.type, _SPECIAL) & table.ordinary
+    for row in np.flatnonzero(special & (table.columns["i_block"][:, 0] != 0)).tolist():
+        number, pointers = int(table.numbers[row]), table.columns["i_block"][row].astype(np.int64)
+        if not (context.is_block(pointers) | (pointers == 0)).all():
+            continue
+        data = (await context.volume.read_blocks(pointers[:1])).tobytes()
+        if int.from_bytes(data[:4], "little") != number or data[6] != 1 or not await has_dots(context, row):
+            continue
+        await name_rows(context, np.array([row]))
+        if context.found(Kind.UNKNOWN_MODE, number, "a device, pipe or socket that was a directory"):
+            table.put(row, "i_mode", stat.S_IFDIR | int(table.columns["i_mode"][row]) & 0o7777)
 
 
 async def _check_flags(context: Context) -> None:
