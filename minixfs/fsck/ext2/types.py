@@ -187,6 +187,10 @@ async def _check_special(context: Context) -> None:
         if context.found(Kind.BAD_DEVICE, int(table.numbers[row]), "a device, pipe or socket has blocks"):
             table.columns["i_block"][row, 4:] = 0
             table.changed[row] = True
+    links = (table.type == stat.S_IFLNK) & table.ordinary
+    meaningless = (special & fixed & ~mapped) | (links & fixed)  # e2fsck clears these too, and calls it no fault
+    table.columns["i_flags"][meaningless] &= np.uint32(~(layout.FLAG_IMMUTABLE | layout.FLAG_APPEND) & 0xFFFFFFFF)
+    table.changed |= meaningless
 
 
 async def _check_tails(context: Context) -> None:
