@@ -20,7 +20,7 @@ from tests.support.mounts import check_image
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
 SECONDS = 60
-MOUNTED = "grep -q fuse.minixfs /proc/self/mountinfo"
+MOUNTED = 'grep -q " $DIR .* fuse.minixfs " /proc/self/mountinfo'
 
 
 @pytest.fixture
