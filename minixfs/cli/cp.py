@@ -191,6 +191,8 @@ def _give_up(work: Job, choices: Choices, source: Place, goal: Place, error: OSE
     if entry is not None and error.errno in (errno.ENOTDIR, errno.ELOOP):
         work.complain(f"cannot stat {quoted(goal.name)}: {error.strerror}")
     elif entry is not None:
+        if choices.verbose and not entry.is_directory:  # as cp(1), which tells what it is about to do
+            work.say(f"{quoted(entry.origin)} -> {quoted(goal.name)}")
         refuse(work, entry, goal.name, error.strerror or str(error))
 
 
