@@ -2,7 +2,8 @@
 
 * A warning or an error in the `minixfs` log fails a test, unless it carries ``@pytest.mark.logs("pattern", ...)``: then
   every message of that level must match one of the patterns, and each pattern at least one message.
-* `rng` is a random generator whose seed is printed; MINIXFS_SEED repeats a run.
+* Random tests draw the same each time, so that a change is judged by itself; the long run draws anew. `rng` is a random
+  generator whose seed is printed; MINIXFS_SEED repeats a run.
 """
 
 from __future__ import annotations
@@ -46,8 +47,17 @@ def quiet_log(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not silent, f"expected log messages are missing: {silent}"
 
 
+@pytest.fixture(autouse=True)
+def chosen_seed(request: pytest.FixtureRequest) -> str:
+    """Also that of Python's own generator, from which some tests draw a seed of theirs."""
+    anew = request.config.option.markexpr != "not long"
+    drawn = str(random.SystemRandom().getrandbits(32)) if anew else request.node.nodeid
+    chosen = os.environ.get("MINIXFS_SEED") or drawn
+    random.seed(chosen)
+    return chosen
+
+
 @pytest.fixture
-def rng() -> random.Random:
-    seed = os.environ.get("MINIXFS_SEED") or str(random.SystemRandom().getrandbits(32))
-    print(f"MINIXFS_SEED={seed}")
-    return random.Random(seed)
+def rng(chosen_seed: str) -> random.Random:
+    print(f"MINIXFS_SEED={chosen_seed}")
+    return random.Random(chosen_seed)
