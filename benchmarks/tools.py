@@ -109,11 +109,12 @@ def write_tree(top: Path, files: int) -> None:
 
 
 def write_tar(path: Path, files: int) -> None:
-    """As `write_tree`, without a hundred thousand files on the host."""
+    """As `write_tree`, without a hundred thousand files on the host. fsck.minix counts no more than 255 links."""
     rng = random.Random(2)
     with tarfile.open(path, "w") as archive:
         for number in range(files):
-            member = tarfile.TarInfo(f"{number // PER_DIRECTORY:04}/file{number:06}")
+            directory = number // PER_DIRECTORY
+            member = tarfile.TarInfo(f"{directory // 10:03}/{directory % 10}/file{number:06}")
             member.size = rng.choice(SIZES)
             archive.addfile(member, BytesIO(bytes(member.size)))
 
