@@ -4,8 +4,8 @@ A node id of the kernel is the key of a vnode (mount slot and inode number), whi
 that the kernel knows there is one reference to the vnode and a count of look-ups; when the kernel has forgotten as
 many as it was told, the reference goes.
 
-The kernel checks permissions (``default_permissions``) and keeps caches of names, attributes and data that are
-valid for a long time, since nobody but us changes the volume. What it cannot know it is told: that set-id bits went
+The kernel checks permissions (``default_permissions``), unless nobody gets in but who may do everything, and keeps
+caches of names, attributes and data that are valid for a long time, since nobody but us changes the volume. What it cannot know it is told: that set-id bits went
 with a write. With its write-back cache it owns size and modification time of open files, and it reads from files
 that are open for writing only.
 
@@ -100,7 +100,7 @@ class FuseFace(pyfuse3.Operations):
         self.enable_writeback_cache = view.writeback
         self._vfs = vfs
         self._view = view
-        self.enable_acl = self._any_xattrs()
+        self.enable_acl = view.kernel_checks and self._any_xattrs()
         self._lookups: dict[int, int] = {}
         self._files: dict[int, Filp] = {}
         self._of_root: set[int] = set()  # handles that root opened for writing
@@ -158,6 +158,14 @@ class FuseFace(pyfuse3.Operations):
     @_request
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
         return await self._status(self._node(inode))
+
+    @_request
+    async def access(self, inode: int, mode: int, ctx: RequestContext) -> bool:
+        """Asked by access(2) and chdir(2) where the kernel leaves permissions to us: all is allowed but to execute what
+        nobody may."""
+        vnode = self._node(inode)
+        wanted = mode & protect.X_BIT
+        return vnode.is_directory or not wanted or bool(self._view.mode(vnode.mode) & 0o111)
 
     @_request
     async def setattr(
@@ -396,6 +404,8 @@ class FuseFace(pyfuse3.Operations):
         place = self._with_xattrs(inode)
         async with self._vfs.call() as call:
             await xattr.setxattr(call, place, name, value)
+        if name.startswith(xattr.ACL) and not self._view.kernel_checks:
+            self._attributes_changed(place.vnode)  # the mode follows the list, which the kernel knows if it checks
 
     @_request
     async def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:

@@ -113,7 +113,15 @@ def _view(options: MountOptions) -> View:
         writeback=not options.sync,
         xattrs=not options.noxattr,
         cache_names=not options.truncate_names,
+        kernel_checks=_kernel_checks(options),
     )
+
+
+def _kernel_checks(options: MountOptions) -> bool:
+    """Whether the kernel is to judge permissions. Where nobody gets in who may not do everything there is nothing to
+    judge, and the kernel would fetch a directory's attributes anew for it before each change in the directory."""
+    only_root = os.geteuid() == 0 and not options.allow_other
+    return not options.fakeroot and not only_root
 
 
 def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
@@ -121,7 +129,7 @@ def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
     options = request.options
     source = request.source.replace("\\", "\\\\").replace(",", "\\,")
     words = {f"fsname={source}", "subtype=minixfs"}
-    if not options.fakeroot:
+    if _kernel_checks(options):
         words.add("default_permissions")
     if options.allow_other:
         words.add("allow_other")

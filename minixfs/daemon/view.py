@@ -19,7 +19,8 @@ class View:
 
     `uid`, `gid`: every object belongs to them. `umask`: these permission bits are taken away. `fakeroot`: the user of
     the mount may do everything, and what is made belongs to root. `xattrs`: extended attributes are shown, if there are
-    any. `cache_names`: the kernel may remember names, since each object in a directory has one only.
+    any. `cache_names`: the kernel may remember names, since each object in a directory has one only. `kernel_checks`: the
+    kernel judges permissions; else whoever gets in may do everything.
     """
 
     uid: int | None = None
@@ -29,10 +30,14 @@ class View:
     writeback: bool = True
     xattrs: bool = True
     cache_names: bool = True
+    kernel_checks: bool = True
 
     @property
     def _entry_seconds(self) -> float:
         return CACHE_SECONDS if self.cache_names else 0.0
+
+    def mode(self, mode: int) -> int:
+        return mode if self.umask is None else mode & ~self.umask
 
     def absence(self) -> EntryAttributes:
         """The reply that lets the kernel remember that there is no such name."""
@@ -48,7 +53,7 @@ class View:
         entry.generation = 0
         entry.entry_timeout = self._entry_seconds
         entry.attr_timeout = CACHE_SECONDS
-        entry.st_mode = pyfuse3.ModeT(status.mode if self.umask is None else status.mode & ~self.umask)
+        entry.st_mode = pyfuse3.ModeT(self.mode(status.mode))
         entry.st_nlink = status.nlink
         entry.st_uid = status.uid if self.uid is None else self.uid
         entry.st_gid = status.gid if self.gid is None else self.gid

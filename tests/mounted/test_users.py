@@ -74,6 +74,30 @@ def test_ordinary_users_mount_and_unmount(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("device_for_all")
+def test_the_kernel_judges_permissions_unless_only_root_gets_in(mounted: Mounted) -> None:
+    def judged(mount: Mount) -> bool:
+        line = next(line for line in Path("/proc/mounts").read_text().splitlines() if str(mount.path) in line)
+        return "default_permissions" in line.split()[3].split(",")
+
+    assert not judged(mounted())
+    assert judged(mounted("allow_other"))
+    assert judged(mounted(user=MOUNTER))
+
+
+def test_root_may_execute_only_what_somebody_may(mounted: Mounted) -> None:
+    mount = mounted()
+    path = mount.path / "file"
+    path.write_bytes(b"#!/bin/sh\n")
+    path.chmod(0o600)
+    assert os.access(path, os.R_OK | os.W_OK)
+    assert not os.access(path, os.X_OK)
+    path.chmod(0o610)
+    assert os.access(path, os.X_OK)
+    mount.path.chmod(0o000)
+    assert os.access(mount.path, os.X_OK)
+
+
+@pytest.mark.usefixtures("device_for_all")
 def test_ordinary_users_go_into_the_background(tmp_path: Path, directory: Path) -> None:
     image = mounts.make_image(tmp_path / "image")
     mounts.give(image, MOUNTER)

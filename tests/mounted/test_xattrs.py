@@ -51,6 +51,19 @@ def test_attributes_are_kept_over_a_mount(mounted: Mounted) -> None:
     path.unlink()
 
 
+@pytest.mark.parametrize("words", [(), ("allow_other",)], ids=["root alone", "all"])
+def test_the_mode_follows_the_access_list(mounted: Mounted, words: tuple[str, ...]) -> None:
+    path = mounted(*words, **EXT2).path / "file"
+    path.write_bytes(b"data")
+    path.chmod(0o644)
+    os.setxattr(path, ACCESS, access_list(1, 4, mask=6))
+    assert path.stat().st_mode & 0o777 == 0o760
+    path.chmod(0o740)
+    assert os.getxattr(path, ACCESS) == access_list(1, 4, mask=4)
+    os.removexattr(path, ACCESS)
+    assert ACCESS not in os.listxattr(path)
+
+
 def test_the_kernel_enforces_access_lists(mounted: Mounted) -> None:
     mount = mounted("allow_other", **EXT2)
     friend, stranger, _ = users()

@@ -14,7 +14,7 @@ from minixfs.errors import NotPermitted, PosixError
 
 NAME_MAX, VALUE_MAX = 255, 65536
 """Bytes."""
-_ACL = b"system.posix_acl_"
+ACL = b"system.posix_acl_"
 
 
 async def getxattr(call: Call, place: Place, name: bytes) -> bytes:
@@ -61,5 +61,5 @@ def _require(call: Call, vnode: Vnode, name: bytes, wanted: int) -> None:
         if uid and wanted == W_BIT and vnode.is_directory and vnode.mode & stat.S_ISVTX and uid != vnode.uid:
             raise NotPermitted
         require(call, vnode, wanted)
-    elif wanted == W_BIT and uid and (uid != vnode.uid or not name.startswith(_ACL)):
+    elif wanted == W_BIT and uid and (uid != vnode.uid or not name.startswith(ACL)):
         raise NotPermitted
