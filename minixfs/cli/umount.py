@@ -12,7 +12,7 @@ EXIT_FAILED = 32
 
 
 @click.command()
-@click.argument("directory", type=click.Path())
+@click.argument("directory", type=click.Path(readable=False))  # a dead mount is not
 @click.option(
     "-l", "--lazy", is_flag=True, help="Detach now even if files are in use; the image is final when they close."
 )

@@ -4,10 +4,10 @@ A node id of the kernel is the key of a vnode (mount slot and inode number), whi
 that the kernel knows there is one reference to the vnode and a count of look-ups; when the kernel has forgotten as
 many as it was told, the reference goes.
 
-The kernel checks permissions (``default_permissions``), unless nobody gets in but who may do everything, and keeps
-caches of names, attributes and data that are valid for a long time, since nobody but us changes the volume. What it cannot know it is told: that set-id bits went
-with a write. With its write-back cache it owns size and modification time of open files, and it reads from files
-that are open for writing only.
+The kernel checks permissions (``default_permissions``), unless nobody gets in but who may do everything. It keeps
+caches of names, attributes and data that are valid for a long time, since nobody but us changes the volume. What it
+cannot know it is told: that set-id bits went with a write. With its write-back cache it owns size and modification
+time of open files, and it reads from files that are open for writing only.
 
 Every error that is not an expected one becomes EIO for that one request, with one traceback in the log; the mount
 lives on.
@@ -54,27 +54,11 @@ R = TypeVar("R")
 def _request(
     method: Callable[Concatenate[FuseFace, P], Awaitable[R]],
 ) -> Callable[Concatenate[FuseFace, P], Coroutine[Any, Any, R]]:
-    """Turn what a handler raises into an errno for the kernel."""
+    """Turn what a handler raises into an errno for the kernel.
 
-    @functools.wraps(method)
-    async def handler(self: FuseFace, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return await method(self, *args, **kwargs)
-        except MinixFsError as error:
-            raise FUSEError(error.errno) from None
-        except FUSEError:
-            raise
-        except Exception:
-            log.exception("internal error in %s", method.__name__)
-            raise FUSEError(errno.EIO) from None
-
-    return handler
-
-
-def _needs_room(
-    method: Callable[Concatenate[FuseFace, P], Awaitable[R]],
-) -> Callable[Concatenate[FuseFace, P], Coroutine[Any, Any, R]]:
-    """Try again when the volume is full but something was removed: it is free once the kernel has forgotten it."""
+    A request that finds the volume full is tried again when something was removed: that is free only once the kernel
+    has forgotten it.
+    """
 
     @functools.wraps(method)
     async def handler(self: FuseFace, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -82,10 +66,17 @@ def _needs_room(
         while True:
             try:
                 return await method(self, *args, **kwargs)
-            except NoSpace:
+            except NoSpace as error:
                 deadline = deadline or trio.current_time() + FORGET_PATIENCE
                 if not await self.forgotten_before(deadline):
-                    raise
+                    raise FUSEError(error.errno) from None
+            except MinixFsError as error:
+                raise FUSEError(error.errno) from None
+            except FUSEError:
+                raise
+            except Exception:
+                log.exception("internal error in %s", method.__name__)
+                raise FUSEError(errno.EIO) from None
 
     return handler
 
@@ -212,7 +203,6 @@ class FuseFace(pyfuse3.Operations):
     # ---- names ------------------------------------------------------------------------------------------------
 
     @_request
-    @_needs_room
     async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
@@ -220,7 +210,6 @@ class FuseFace(pyfuse3.Operations):
             return await self._entry_at(place.directory, name)
 
     @_request
-    @_needs_room
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
@@ -228,7 +217,6 @@ class FuseFace(pyfuse3.Operations):
             return await self._entry_at(place.directory, name)
 
     @_request
-    @_needs_room
     async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
         place = ByName(self._node(parent_inode), name)
         async with self._call_of(ctx) as call:
@@ -279,7 +267,6 @@ class FuseFace(pyfuse3.Operations):
     # ---- files ------------------------------------------------------------------------------------------------
 
     @_request
-    @_needs_room
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
@@ -309,7 +296,6 @@ class FuseFace(pyfuse3.Operations):
             return await readwrite.read(call, self._files[fh], off, size)
 
     @_request
-    @_needs_room
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         filp = self._files[fh]
         vnode = filp.vnode
@@ -352,14 +338,19 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        """Reply with as much as the kernel has room for: about as much as the last time, in one go if possible."""
         filp = self._files[fh]
-        position = start_id
+        position, told, wanted = start_id, 0, self._readdir_batch
         async with self._vfs.call() as call:
             while True:
-                entries = await readwrite.getdents(call, filp, position, self._readdir_batch)
-                if not entries or not await self._reply_entries(call, filp.vnode, entries, token):
+                entries = await readwrite.getdents(call, filp, position, wanted)
+                fitted = await self._reply_entries(filp.vnode, entries, token)
+                told += fitted
+                if fitted < len(entries):
+                    self._readdir_batch = max(told, READDIR_BATCH_MIN)
+                if fitted < wanted:
                     return
-                position = entries[-1].next
+                position, wanted = entries[-1].next, READDIR_BATCH_MIN
 
     async def releasedir(self, fh: int) -> None:
         await self.release(fh)
@@ -367,30 +358,27 @@ class FuseFace(pyfuse3.Operations):
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
         await self.fsync(fh, datasync)
 
-    async def _reply_entries(
-        self, call: Call, directory: Vnode, entries: Sequence[DirEntry], token: pyfuse3.ReaddirToken
-    ) -> bool:
-        """Add entries to the kernel's buffer; False when it is full. What did not fit is put back."""
-        found = await directory.fs.getnodes(entries)
-        room, fitted = True, 0
-        for entry, pair in zip(entries, found, strict=True):
+    async def _reply_entries(self, directory: Vnode, entries: Sequence[DirEntry], token: pyfuse3.ReaddirToken) -> int:
+        """Add entries to the kernel's buffer until it is full; return how many it took. The rest is put back."""
+        vnodes, view = self._vfs.vnodes, self._view
+        taken = len(entries)
+        for index, (entry, pair) in enumerate(zip(entries, await directory.fs.getnodes(entries), strict=True)):
             if pair is None:
                 continue
             node, status = pair
             vnode = self._adopt(directory.vmnt, node)
+            if index > taken:
+                vnodes.release(vnode)
+                continue
             if vnode.vmnt is not directory.vmnt:
                 status = await vnode.fs.stat(vnode.ino)
-            room = room and pyfuse3.readdir_reply(
-                token, entry.name, self._view.attributes(vnode.key, status), entry.next
-            )
-            fitted += room
-            if room and entry.name not in (b".", b".."):
-                self._remember(vnode)
+            if not pyfuse3.readdir_reply(token, entry.name, view.attributes(vnode.key, status), entry.next):
+                taken = index
+            if index == taken or entry.name in (b".", b".."):
+                vnodes.release(vnode)
             else:
-                self._vfs.vnodes.release(vnode)
-        if not room:
-            self._readdir_batch = max(fitted, READDIR_BATCH_MIN)  # a batch that just fits wastes no look-ups
-        return room
+                self._remember(vnode)
+        return taken
 
     # ---- extended attributes -----------------------------------------------------------------------------------
 
@@ -440,8 +428,8 @@ class FuseFace(pyfuse3.Operations):
 
     def _call_of(self, ctx: RequestContext) -> Call:
         """A call that makes something: it belongs to who asked."""
-        owner = SUPER_USER if self._view.fakeroot else Credentials(ctx.uid, ctx.gid)
-        return self._vfs.call(owner=owner, umask=ctx.umask if self.enable_acl else 0)
+        owner = SUPER_USER if self._view.fakeroot else _credentials(ctx.uid, ctx.gid)
+        return Call(self._vfs, SUPER_USER, ctx.umask if self.enable_acl else 0, owner)
 
     def _adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
         """The vnode of a node that was just looked up, or the root of what is mounted on it."""
@@ -512,6 +500,11 @@ class FuseFace(pyfuse3.Operations):
     def _attributes_changed(self, vnode: Vnode) -> None:
         """Have the kernel ask again. For attributes alone this is safe inside a request."""
         pyfuse3.invalidate_inode(pyfuse3.InodeT(vnode.key), attr_only=True)
+
+
+@functools.lru_cache
+def _credentials(uid: int, gid: int) -> Credentials:
+    return Credentials(uid, gid)
 
 
 async def _write_what_fits(call: Call, filp: Filp, offset: int, data: bytes) -> int:

@@ -76,9 +76,12 @@ class Vmnt:
 
 
 class Filp:
-    """An open file description: a vnode (one counted reference), how it was opened, and where it stands (bytes)."""
+    """An open file description: a vnode (one counted reference), how it was opened, and where it stands (bytes).
 
-    __slots__ = ("append", "count", "lock", "position", "readable", "vnode", "writable")
+    Its lock guards `position`, which the kernel's files do without: so the lock is made when it is first wanted.
+    """
+
+    __slots__ = ("_lock", "_runtime", "append", "count", "position", "readable", "vnode", "writable")
 
     def __init__(self, vnode: Vnode, *, readable: bool, writable: bool, append: bool, runtime: Runtime) -> None:
         self.vnode = vnode
@@ -87,7 +90,14 @@ class Filp:
         self.append = append
         self.position = 0
         self.count = 1
-        self.lock = ThreeLevelLock(Rank.FILP, runtime)
+        self._runtime = runtime
+        self._lock: ThreeLevelLock | None = None
+
+    @property
+    def lock(self) -> ThreeLevelLock:
+        if self._lock is None:
+            self._lock = ThreeLevelLock(Rank.FILP, self._runtime)
+        return self._lock
 
 
 class VnodeTable:

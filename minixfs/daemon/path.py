@@ -42,13 +42,15 @@ if TYPE_CHECKING:
 NAME_MAX = 255
 
 
-@dataclass(slots=True)
 class Held:
     """A locked object. `name` is the last component when a parent was asked for."""
 
-    vnode: Vnode
-    vmnt: Vmnt
-    name: bytes = b""
+    __slots__ = ("name", "vmnt", "vnode")
+
+    def __init__(self, vnode: Vnode, name: bytes = b"") -> None:
+        self.vnode = vnode
+        self.vmnt = vnode.vmnt
+        self.name = name
 
 
 class Place(Protocol):
@@ -59,41 +61,41 @@ class Place(Protocol):
     def parent(self, call: Call, mount_mode: Mode, vnode_mode: Mode | None) -> AbstractAsyncContextManager[Held]: ...
 
 
-class _NodeHold(AbstractAsyncContextManager[Held]):
+class _NodeHold(Held, AbstractAsyncContextManager[Held]):
     """Holds a vnode that the client refers to anyway, and perhaps its mount, locked."""
 
-    __slots__ = ("_call", "_held", "_mount_mode", "_taken", "_vnode_mode")
+    __slots__ = ("_call", "_mount_mode", "_taken", "_vnode_mode")
 
-    _taken: int
-
-    def __init__(self, call: Call, held: Held, mount_mode: Mode | None, vnode_mode: Mode | None) -> None:
+    def __init__(self, call: Call, vnode: Vnode, name: bytes, mount_mode: Mode | None, vnode_mode: Mode | None) -> None:
+        super().__init__(vnode, name)
         self._call = call
-        self._held = held
         self._mount_mode = mount_mode
         self._vnode_mode = vnode_mode
+        self._taken = len(call.held)
 
     async def __aenter__(self) -> Held:
-        held, call = self._held, self._call
-        self._taken = len(call.held)
-        vnode = dup(held.vnode)
+        call, vnode = self._call, self.vnode
+        vnode.ref_count += 1
         try:
-            if self._mount_mode is None:
-                if self._vnode_mode is not None and not vnode.lock.try_acquire(self._vnode_mode, call):
-                    await vnode.lock.acquire(self._vnode_mode, call)
-            else:
-                lock = held.vmnt.lock
+            if self._mount_mode is not None:
+                lock = self.vmnt.lock
                 owned = lock.try_acquire(Mode.SERIAL, call) or await lock.acquire(Mode.SERIAL, call)
-                await _settle(call, held.vmnt if owned else None, self._mount_mode, vnode, self._vnode_mode)
+                await _settle(call, self.vmnt if owned else None, self._mount_mode, vnode, self._vnode_mode)
+            elif self._vnode_mode is not None and not vnode.lock.try_acquire(self._vnode_mode, call):
+                await vnode.lock.acquire(self._vnode_mode, call)
         except BaseException:
-            await self.__aexit__()
+            self._let_go()
             raise
-        return held
+        return self
 
     async def __aexit__(self, *args: object) -> None:
-        call = self._call
-        while len(call.held) > self._taken:
-            call.held[-1].release(call)
-        call.vfs.vnodes.release(self._held.vnode)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        held = self._call.held
+        while len(held) > self._taken:
+            held[-1].release(self._call)
+        self._call.vfs.vnodes.release(self.vnode)
 
 
 @dataclass(slots=True)
@@ -103,7 +105,7 @@ class ByNode:
     vnode: Vnode
 
     def object(self, call: Call, mount_mode: Mode, vnode_mode: Mode | None) -> AbstractAsyncContextManager[Held]:
-        return _NodeHold(call, Held(self.vnode, self.vnode.vmnt), None, vnode_mode)
+        return _NodeHold(call, self.vnode, b"", None, vnode_mode)
 
     def parent(self, call: Call, mount_mode: Mode, vnode_mode: Mode | None) -> AbstractAsyncContextManager[Held]:
         raise TypeError("a node has no name")
@@ -120,8 +122,7 @@ class ByName:
         raise TypeError("a kernel looks names up before it uses them")
 
     def parent(self, call: Call, mount_mode: Mode, vnode_mode: Mode | None) -> AbstractAsyncContextManager[Held]:
-        held = Held(self.directory, self.directory.vmnt, self.name)
-        return _NodeHold(call, held, mount_mode, vnode_mode)
+        return _NodeHold(call, self.directory, self.name, mount_mode, vnode_mode)
 
 
 @dataclass(slots=True)
@@ -153,7 +154,7 @@ class ByPath:
                 vnode = await walk.to_object(start, self.path, self.follow)
             try:
                 await _settle(call, walk.locked, mount_mode, vnode, vnode_mode)
-                yield Held(vnode, vnode.vmnt, name)
+                yield Held(vnode, name)
             finally:
                 call.vfs.vnodes.release(vnode)
         finally:

@@ -19,8 +19,8 @@ class View:
 
     `uid`, `gid`: every object belongs to them. `umask`: these permission bits are taken away. `fakeroot`: the user of
     the mount may do everything, and what is made belongs to root. `xattrs`: extended attributes are shown, if there are
-    any. `cache_names`: the kernel may remember names, since each object in a directory has one only. `kernel_checks`: the
-    kernel judges permissions; else whoever gets in may do everything.
+    any. `cache_names`: the kernel may remember names, since each object in a directory has one only.
+    `kernel_checks`: the kernel judges permissions; else whoever gets in may do everything.
     """
 
     uid: int | None = None
@@ -50,7 +50,6 @@ class View:
         """What the kernel is told of node `key`."""
         entry = EntryAttributes()
         entry.st_ino = pyfuse3.InodeT(key)
-        entry.generation = 0
         entry.entry_timeout = self._entry_seconds
         entry.attr_timeout = CACHE_SECONDS
         entry.st_mode = pyfuse3.ModeT(self.mode(status.mode))

@@ -7,6 +7,7 @@ import stat
 from types import SimpleNamespace
 from typing import Any
 
+import pyfuse3
 import pytest
 from pyfuse3 import FUSEError
 
@@ -80,4 +81,48 @@ async def test_a_new_file_is_not_looked_up_again() -> None:
     await face.release(info.fh)
     with pytest.raises(FUSEError):
         await face.create(ROOT, b"old", stat.S_IFREG | 0o640, os.O_RDWR | os.O_EXCL, CTX)
+    await finish(face, vfs, fs)
+
+
+@pytest.mark.trio
+async def test_listing_asks_for_about_what_the_kernel_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    fs = FakeFs({f"f{number:03}": b"" for number in range(200)})
+    vfs = await mounted(fs)
+    face = FuseFace(vfs, View())
+    room, told = 0, []
+
+    def reply(token: object, name: bytes, attributes: object, position: int) -> bool:
+        nonlocal room
+        room -= 1
+        if room >= 0:
+            told.append((name, position))
+        return room >= 0
+
+    monkeypatch.setattr(pyfuse3, "readdir_reply", reply)
+    handle = await face.opendir(ROOT, CTX)
+    fs.requests.clear()
+    replies, position, before = 0, 0, -1
+    while len(told) > before:
+        before, room = len(told), 50
+        await face.readdir(handle, position, Any)
+        replies, position = replies + 1, told[-1][1]
+    assert [name for name, _ in told] == sorted({name for name, _ in told})
+    assert len(told) == 200 + 2
+    looked_up = sum(len(request.args[0]) for request in fs.requests if request.name == "getnodes")
+    assert looked_up < len(told) + 8 * replies + 50
+    await face.releasedir(handle)
+    await face.forget([(vnode.key, 1) for vnode in list(vfs.vnodes.on_mount(vfs.root)) if vnode.ino != fs.root_inode])
+    await finish(face, vfs, fs)
+
+
+@pytest.mark.trio
+async def test_where_permissions_are_left_to_us_all_is_allowed_but_to_execute_what_nobody_may() -> None:
+    fs = FakeFs({"f": b"text"})
+    vfs = await mounted(fs)
+    face = FuseFace(vfs, View(kernel_checks=False))
+    entry = await face.lookup(ROOT, b"f", CTX)
+    assert await face.access(entry.st_ino, os.R_OK | os.W_OK, CTX)
+    assert not await face.access(entry.st_ino, os.X_OK, CTX)
+    assert await face.access(ROOT, os.X_OK, CTX)
+    await face.forget([(entry.st_ino, 1)])
     await finish(face, vfs, fs)

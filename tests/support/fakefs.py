@@ -211,6 +211,11 @@ class FakeFs(Recorder, DiskServer):
         return [DirEntry(number, position + index + 1, name) for index, (name, number) in enumerate(names)]
 
     @recorded
+    async def getnodes(self, entries: Sequence[DirEntry]) -> list[tuple[Node, Stat] | None]:
+        inodes = [await self.load(entry.ino) for entry in entries]
+        return [(self.node(inode), self._status(inode)) for inode in inodes]
+
+    @recorded
     async def create(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> Node:
         inode = self._enter(directory, name, mode, uid, gid)
         inode.count += 1

@@ -25,6 +25,7 @@ SHARES_INODE = frozenset(["read", "getdents", "stat", "utime", "readlink"])
 FREE = frozenset(
     ["putnode", "lookup", "sync", "write_back", "statvfs", "readsuper", "unmount", "inhibit_readahead", "peek", "bpeek"]
 )
+OF_NO_INODE = frozenset(["bpeek", "getnodes"])
 
 
 def mode_of(lock: ThreeLevelLock) -> Mode | None:
@@ -164,7 +165,7 @@ class Recorder:
         entry = Request(name, args, mode_of(vmnt.lock) if vmnt else None, locked, list(self._inside))
         if not self.mounted and name != "readsuper":
             self.violations.append(f"{name} was sent to a server that is not mounted")
-        for ino in entry.inodes if name != "bpeek" else ():
+        for ino in entry.inodes if name not in OF_NO_INODE else ():
             if not self.references().get(ino):
                 self.violations.append(f"{name} on inode {ino}, to which VFS holds no reference")
         self._check_locks(entry)
