@@ -8,17 +8,21 @@ read lock to the next task and a parked wait for the descriptor, which is more t
 * every so many requests the scheduler gets its turn, so that timers and threads are not starved.
 
 pyfuse3 takes its event loop from its module attribute ``trio`` (its asyncio mode replaces it there); `install` puts a
-stand-in there that differs in these things and hands out everything else of the real trio.
+stand-in there that differs in these things and hands out everything else of the real trio. It also is where the first
+request passes, with which features of the kernel are agreed on (see `negotiation`).
 """
 
 from __future__ import annotations
 
 import os
 import select
+from collections.abc import Callable
 from types import SimpleNamespace, TracebackType
 
 import pyfuse3
 import trio
+
+from minixfs.daemon.negotiation import Exchange
 
 POLLS = 50 if len(os.sched_getaffinity(0)) > 1 else 1
 """Polls of the descriptor, of about a microsecond each, before the task parks.
@@ -75,10 +79,26 @@ class _Waiter:
         await trio.lowlevel.wait_readable(descriptor)
 
 
-def install() -> None:
-    """Give pyfuse3 the stand-in. Before `pyfuse3.main`, once a process."""
+def install(wishes: int, agreed: Callable[[int], None]) -> None:
+    """Give pyfuse3 the stand-in. Before `pyfuse3.main`, once a process.
+
+    The features `wishes` are asked for, and `agreed` is told which of them the kernel has.
+    """
     lowlevel = SimpleNamespace(**vars(trio.lowlevel))
-    lowlevel.wait_readable = _Waiter().wait_readable
+    waiter = _Waiter()
+
+    async def wait_for_first(descriptor: int) -> None:
+        await trio.lowlevel.wait_readable(descriptor)
+        exchange = Exchange(descriptor)
+
+        async def wait_for_second(descriptor: int) -> None:
+            agreed(exchange.finish(wishes))
+            lowlevel.wait_readable = waiter.wait_readable
+            await waiter.wait_readable(descriptor)
+
+        lowlevel.wait_readable = wait_for_second
+
+    lowlevel.wait_readable = wait_for_first
     stand_in = SimpleNamespace(**vars(trio))
     stand_in.lowlevel = lowlevel
     stand_in.Lock = _ReadTurn

@@ -27,6 +27,7 @@ import pyfuse3
 import trio
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext, SetattrFields, StatvfsData
 
+from minixfs.daemon import negotiation
 from minixfs.daemon.call import Call
 from minixfs.daemon.calls import link as names
 from minixfs.daemon.calls import open as opening
@@ -101,6 +102,11 @@ class FuseFace(pyfuse3.Operations):
         self._forgotten = trio.Event()
         self._absent = view.absence()
         self._root = dup(vfs.root.root)
+        self._masks = False
+
+    def agreed(self, features: int) -> None:
+        """Be told what of `negotiation.WISHES` the kernel has."""
+        self._masks = bool(features & negotiation.DONT_MASK)
 
     async def close(self) -> None:
         """Drop what the kernel holds: it need not say good-bye when a mount ends."""
@@ -429,7 +435,7 @@ class FuseFace(pyfuse3.Operations):
     def _call_of(self, ctx: RequestContext) -> Call:
         """A call that makes something: it belongs to who asked."""
         owner = SUPER_USER if self._view.fakeroot else _credentials(ctx.uid, ctx.gid)
-        return Call(self._vfs, SUPER_USER, ctx.umask if self.enable_acl else 0, owner)
+        return Call(self._vfs, SUPER_USER, ctx.umask if self._masks else 0, owner)
 
     def _adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
         """The vnode of a node that was just looked up, or the root of what is mounted on it."""

@@ -34,7 +34,7 @@ WORDS = {
     "commit=SECONDS": "changes reach the image at least this often (default 1)",
     "errors=POLICY": "what corruption found on the way does: continue, remount-ro or abort (default: as an ext2"
     " volume says itself, else remount-ro)",
-    "noxattr": "hide extended attributes and access lists of an ext2 volume; each small write is cheaper then",
+    "noxattr": "hide extended attributes and access lists of an ext2 volume",
     "sb=N": "use the copy of the superblock that begins N KiB into an ext2 volume",
     "cache_size=SIZE": "memory for cached blocks (default 64M)",
     "force": "write even if the volume was not cleanly unmounted",

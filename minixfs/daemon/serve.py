@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import pyfuse3
 import trio
 
-from minixfs.daemon import descriptor_wait, mountpoint
+from minixfs.daemon import descriptor_wait, mountpoint, negotiation
 from minixfs.daemon.assemble import Assembly
 from minixfs.daemon.call import LockChecker
 from minixfs.daemon.control import ControlServer, Final
@@ -138,7 +138,7 @@ def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
     if os.geteuid() == 0:
         words |= {"suid", "dev"}
         words = {word for word in words if f"no{word}" not in options.kernel} | (options.kernel - {"exec"})
-    descriptor_wait.install()
+    descriptor_wait.install(negotiation.WISHES, face.agreed)
     logging.getLogger("pyfuse3").addFilter(_is_news)
     try:
         pyfuse3.init(face, request.directory, words)

@@ -64,6 +64,34 @@ def test_the_mode_follows_the_access_list(mounted: Mounted, words: tuple[str, ..
     assert ACCESS not in os.listxattr(path)
 
 
+@pytest.mark.parametrize("words", [(), ("allow_other",)], ids=["root alone", "all"])
+def test_an_access_list_for_new_objects_takes_the_place_of_the_umask(mounted: Mounted, words: tuple[str, ...]) -> None:
+    root = mounted(*words, **EXT2).path
+    before = os.umask(0o077)
+    try:
+        (root / "plain").write_bytes(b"")
+        (root / "directory").mkdir(0o775)
+        os.setxattr(root / "directory", DEFAULT, access_list(1, 6))
+        (root / "directory" / "file").write_bytes(b"")
+    finally:
+        os.umask(before)
+    assert (root / "plain").stat().st_mode & 0o777 == 0o600
+    assert (root / "directory").stat().st_mode & 0o777 == 0o700
+    assert (root / "directory" / "file").stat().st_mode & 0o777 == 0o660
+
+
+def test_capabilities_go_with_a_write(mounted: Mounted) -> None:
+    path = mounted(**EXT2).path / "file"
+    path.write_bytes(b"program")
+    capability = struct.pack("<5I", 0x02000000, 1, 0, 0, 0)
+    with path.open("r+b", buffering=0) as file:
+        for _ in range(2):
+            os.setxattr(path, "security.capability", capability)
+            assert os.getxattr(path, "security.capability") == capability
+            file.write(b"other")
+            assert "security.capability" not in os.listxattr(path)
+
+
 def test_the_kernel_enforces_access_lists(mounted: Mounted) -> None:
     mount = mounted("allow_other", **EXT2)
     friend, stranger, _ = users()
