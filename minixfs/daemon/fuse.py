@@ -1,8 +1,6 @@
 """The FUSE face: turns what the kernel asks into calls of VFS, and their results into replies.
 
-A node id of the kernel is the key of a vnode (mount slot and inode number), which makes the root's 1. For every id
-that the kernel knows there is one reference to the vnode and a count of look-ups; when the kernel has forgotten as
-many as it was told, the reference goes.
+Which nodes the kernel knows, by what ids, is the business of `known`.
 
 The kernel checks permissions (``default_permissions``), unless nobody gets in but who may do everything. It keeps
 caches of names, attributes and data that are valid for a long time, since nobody but us changes the volume. What it
@@ -33,12 +31,13 @@ from minixfs.daemon.calls import link as names
 from minixfs.daemon.calls import open as opening
 from minixfs.daemon.calls import protect, readwrite, xattr
 from minixfs.daemon.calls import stat as attributes
-from minixfs.daemon.objects import Filp, Vmnt, Vnode, dup
+from minixfs.daemon.known import KnownNodes
+from minixfs.daemon.objects import Filp, Vnode, dup
 from minixfs.daemon.path import ByName, ByNode
 from minixfs.daemon.vfs import Vfs
 from minixfs.daemon.view import View
-from minixfs.errors import Exists, FileTooBig, MinixFsError, NoSpace, NotFound, PosixError
-from minixfs.fs.protocol import SUPER_USER, Credentials, DirEntry, Node, TimeUpdate
+from minixfs.errors import Exists, FileTooBig, MinixFsError, NoSpace, NotFound
+from minixfs.fs.protocol import SUPER_USER, Credentials, DirEntry, TimeUpdate
 from minixfs.hw.blockdev.device import Buffer
 
 log = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ def _request(
                 return await method(self, *args, **kwargs)
             except NoSpace as error:
                 deadline = deadline or trio.current_time() + FORGET_PATIENCE
-                if not await self.forgotten_before(deadline):
+                if not await self._known.forgotten_before(deadline):
                     raise FUSEError(error.errno) from None
             except MinixFsError as error:
                 raise FUSEError(error.errno) from None
@@ -83,7 +82,7 @@ def _request(
 
 
 class FuseFace(pyfuse3.Operations):
-    """`vfs` shown to the kernel. `_lookups` counts what the kernel was told of each node."""
+    """`vfs` shown to the kernel as `view` says. `_files` are the open files and directories by their handles."""
 
     supports_dot_lookup = False
 
@@ -93,15 +92,12 @@ class FuseFace(pyfuse3.Operations):
         self._vfs = vfs
         self._view = view
         self.enable_acl = view.kernel_checks and self._any_xattrs()
-        self._lookups: dict[int, int] = {}
+        self._known = KnownNodes(vfs, view)
         self._files: dict[int, Filp] = {}
         self._of_root: set[int] = set()  # handles that root opened for writing
         self._next_handle = 1
         self._readdir_batch = READDIR_BATCH
-        self._removed = False  # since the kernel was last waited for in vain
-        self._forgotten = trio.Event()
         self._absent = view.absence()
-        self._root = dup(vfs.root.root)
         self._masks = False
 
     def agreed(self, features: int) -> None:
@@ -114,53 +110,32 @@ class FuseFace(pyfuse3.Operations):
             async with self._vfs.call() as call:
                 await opening.close(call, filp)
         self._files.clear()
-        for key in self._lookups:
-            self._vfs.vnodes.release(self._node(key))
-        self._lookups.clear()
-        self._vfs.vnodes.release(self._root)
-        await self._vfs.vnodes.settle()
+        await self._known.close()
 
     # ---- nodes ------------------------------------------------------------------------------------------------
 
     @_request
     async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         try:
-            return await self._entry_at(self._node(parent_inode), name)
+            return await self._known.entry_at(self._known.vnode(parent_inode), name)
         except NotFound:
             return self._absent
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        for key, count in inode_list:
-            left = self._lookups.get(key, 0) - count
-            if left > 0:
-                self._lookups[key] = left
-            elif key in self._lookups:
-                del self._lookups[key]
-                self._vfs.vnodes.release(self._node(key))
-        await self._vfs.vnodes.settle()
-        self._forgotten.set()
-
-    async def forgotten_before(self, deadline: float) -> bool:
-        """Wait until the kernel forgets something, if something was removed at all; False when the time is over."""
-        if not self._removed:
-            return False
-        if self._forgotten.is_set():
-            self._forgotten = trio.Event()
-        with trio.move_on_at(deadline):
-            await self._forgotten.wait()
-            return True
-        self._removed = False
-        return False
+        try:
+            await self._known.forget(inode_list)
+        except Exception:
+            log.exception("internal error in forget")  # there is nobody to answer
 
     @_request
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
-        return await self._status(self._node(inode))
+        return await self._known.status(self._known.vnode(inode))
 
     @_request
     async def access(self, inode: int, mode: int, ctx: RequestContext) -> bool:
         """Asked by access(2) and chdir(2) where the kernel leaves permissions to us: all is allowed but to execute what
         nobody may."""
-        vnode = self._node(inode)
+        vnode = self._known.vnode(inode)
         wanted = mode & protect.X_BIT
         return vnode.is_directory or not wanted or bool(self._view.mode(vnode.mode) & 0o111)
 
@@ -168,7 +143,7 @@ class FuseFace(pyfuse3.Operations):
     async def setattr(
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
     ) -> EntryAttributes:
-        place = ByNode(self._node(inode))
+        place = ByNode(self._known.vnode(inode))
         set_id = place.vnode.mode & SET_ID
         async with self._vfs.call() as call:
             if fields.update_size:
@@ -188,12 +163,12 @@ class FuseFace(pyfuse3.Operations):
                     attr.st_mtime_ns if fields.update_mtime else TimeUpdate.OMIT,
                     attr.st_ctime_ns if fields.update_ctime else TimeUpdate.NOW,
                 )
-        return await self._status(place.vnode)
+        return await self._known.status(place.vnode)
 
     @_request
     async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
         async with self._vfs.call() as call:
-            return await names.readlink(call, ByNode(self._node(inode)))
+            return await names.readlink(call, ByNode(self._known.vnode(inode)))
 
     @_request
     async def statfs(self, ctx: RequestContext) -> StatvfsData:
@@ -210,43 +185,43 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
-        place = ByName(self._node(parent_inode), name)
+        place = ByName(self._known.vnode(parent_inode), name)
         async with self._call_of(ctx) as call:
             await opening.mknod(call, place, mode, rdev)
-            return await self._entry_at(place.directory, name)
+            return await self._known.entry_at(place.directory, name)
 
     @_request
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
-        place = ByName(self._node(parent_inode), name)
+        place = ByName(self._known.vnode(parent_inode), name)
         async with self._call_of(ctx) as call:
             await opening.mkdir(call, place, mode)
-            return await self._entry_at(place.directory, name)
+            return await self._known.entry_at(place.directory, name)
 
     @_request
     async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
-        place = ByName(self._node(parent_inode), name)
+        place = ByName(self._known.vnode(parent_inode), name)
         async with self._call_of(ctx) as call:
             await names.symlink(call, target, place)
-            return await self._entry_at(place.directory, name)
+            return await self._known.entry_at(place.directory, name)
 
     @_request
     async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
-        vnode = self._node(inode)
+        vnode = self._known.vnode(inode)
         async with self._vfs.call() as call:
-            await names.link(call, ByNode(vnode), ByName(self._node(new_parent_inode), new_name))
-            return await self._entry(dup(vnode))
+            await names.link(call, ByNode(vnode), ByName(self._known.vnode(new_parent_inode), new_name))
+            return await self._known.entry(dup(vnode))
 
     @_request
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
-        self._removed = True
+        self._known.removed = True
         async with self._vfs.call() as call:
-            await names.unlink(call, ByName(self._node(parent_inode), name))
+            await names.unlink(call, ByName(self._known.vnode(parent_inode), name))
 
     @_request
     async def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
-        self._removed = True
+        self._known.removed = True
         async with self._vfs.call() as call:
-            await names.rmdir(call, ByName(self._node(parent_inode), name))
+            await names.rmdir(call, ByName(self._known.vnode(parent_inode), name))
 
     @_request
     async def rename(
@@ -260,12 +235,12 @@ class FuseFace(pyfuse3.Operations):
     ) -> None:
         if flags & ~(pyfuse3.RENAME_NOREPLACE | pyfuse3.RENAME_EXCHANGE):
             raise FUSEError(errno.EINVAL)
-        self._removed = True
+        self._known.removed = True
         async with self._vfs.call() as call:
             await names.rename(
                 call,
-                ByName(self._node(parent_inode_old), name_old),
-                ByName(self._node(parent_inode_new), name_new),
+                ByName(self._known.vnode(parent_inode_old), name_old),
+                ByName(self._known.vnode(parent_inode_new), name_new),
                 replace=not flags & pyfuse3.RENAME_NOREPLACE,
                 exchange=bool(flags & pyfuse3.RENAME_EXCHANGE),
             )
@@ -276,18 +251,18 @@ class FuseFace(pyfuse3.Operations):
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
-        place = ByName(self._node(parent_inode), name)
+        place = ByName(self._known.vnode(parent_inode), name)
         async with self._call_of(ctx) as call:
             try:
                 filp = await opening.create_new(call, place, flags, mode)  # the kernel has looked the name up
             except Exists:
                 filp = await opening.create(call, place, flags, mode)
-            entry = await self._entry(dup(filp.vnode))
+            entry = await self._known.entry(dup(filp.vnode))
             return self._opened(filp, ctx), entry
 
     @_request
     async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
-        vnode = self._node(inode)
+        vnode = self._known.vnode(inode)
         set_id = vnode.mode & SET_ID
         async with self._vfs.call() as call:
             filp = await opening.open_file(call, ByNode(vnode), flags)
@@ -339,7 +314,7 @@ class FuseFace(pyfuse3.Operations):
     @_request
     async def opendir(self, inode: int, ctx: RequestContext) -> int:
         async with self._vfs.call() as call:
-            filp = await opening.open_file(call, ByNode(self._node(inode)), os.O_RDONLY | os.O_DIRECTORY)
+            filp = await opening.open_file(call, ByNode(self._known.vnode(inode)), os.O_RDONLY | os.O_DIRECTORY)
         return self._handle(filp)
 
     @_request
@@ -372,7 +347,7 @@ class FuseFace(pyfuse3.Operations):
             if pair is None:
                 continue
             node, status = pair
-            vnode = self._adopt(directory.vmnt, node)
+            vnode = self._known.adopt(directory.vmnt, node)
             if index > taken:
                 vnodes.release(vnode)
                 continue
@@ -383,7 +358,7 @@ class FuseFace(pyfuse3.Operations):
             if index == taken or entry.name in (b".", b".."):
                 vnodes.release(vnode)
             else:
-                self._remember(vnode)
+                self._known.tell(vnode)
         return taken
 
     # ---- extended attributes -----------------------------------------------------------------------------------
@@ -391,7 +366,7 @@ class FuseFace(pyfuse3.Operations):
     @_request
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
         vnode = self._with_xattrs(inode).vnode
-        return await vnode.fs.getxattr(vnode.ino, name)  # asked before every write(2): without a call, as in `_status`
+        return await vnode.fs.getxattr(vnode.ino, name)  # asked before every write(2): without a call, as for `getattr`
 
     @_request
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
@@ -416,7 +391,7 @@ class FuseFace(pyfuse3.Operations):
 
     def _with_xattrs(self, inode: int) -> ByNode:
         """A node that can have attributes. If none on this mount can, the kernel is told so, and does not ask again."""
-        vnode = self._node(inode)
+        vnode = self._known.vnode(inode)
         if not self._view.xattrs or not vnode.fs.has_xattrs:
             raise FUSEError(errno.EOPNOTSUPP if self._any_xattrs() else errno.ENOSYS)
         return ByNode(vnode)
@@ -426,58 +401,10 @@ class FuseFace(pyfuse3.Operations):
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
-    def _node(self, key: int) -> Vnode:
-        vnode = self._vfs.vnodes.find(key)
-        if vnode is None:
-            raise PosixError(errno.ESTALE)
-        return vnode
-
     def _call_of(self, ctx: RequestContext) -> Call:
         """A call that makes something: it belongs to who asked."""
         owner = SUPER_USER if self._view.fakeroot else _credentials(ctx.uid, ctx.gid)
         return Call(self._vfs, SUPER_USER, ctx.umask if self._masks else 0, owner)
-
-    def _adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
-        """The vnode of a node that was just looked up, or the root of what is mounted on it."""
-        vnode = self._vfs.vnodes.adopt(vmnt, node)
-        if len(self._vfs.mounts) > 1:
-            below = self._vfs.mounted_on(vmnt, node.ino)
-            if below is not None:
-                self._vfs.vnodes.release(vnode)
-                return dup(below.root)
-        return vnode
-
-    async def _entry_at(self, directory: Vnode, name: bytes) -> EntryAttributes:
-        """The reply that tells the kernel what a name leads to. One request of the server: it needs no lock."""
-        node, status = await directory.fs.lookup_stat(directory.ino, name)
-        vnode = self._adopt(directory.vmnt, node)
-        if vnode.vmnt is not directory.vmnt:
-            return await self._entry(vnode)
-        self._remember(vnode)
-        return self._view.attributes(vnode.key, status)
-
-    async def _entry(self, vnode: Vnode) -> EntryAttributes:
-        """The reply that tells the kernel of a node. Takes over one reference."""
-        try:
-            entry = await self._status(vnode)
-        except BaseException:
-            self._vfs.vnodes.release(vnode)
-            raise
-        self._remember(vnode)
-        return entry
-
-    async def _status(self, vnode: Vnode) -> EntryAttributes:
-        """The attributes of a node that the kernel or we refer to. One request of the server: it needs no lock."""
-        return self._view.attributes(vnode.key, await vnode.fs.stat(vnode.ino))
-
-    def _remember(self, vnode: Vnode) -> None:
-        """The kernel was told of the node once more. The reference that comes with it is kept only the first time."""
-        count = self._lookups.get(vnode.key)
-        if count is None:
-            self._lookups[vnode.key] = 1
-        else:
-            self._lookups[vnode.key] = count + 1
-            vnode.ref_count -= 1
 
     def _opened(self, filp: Filp, ctx: RequestContext) -> FileInfo:
         """The reply to an open. Set-id files are not cached: the first write must reach us, as it clears the bits."""
