@@ -38,11 +38,7 @@ class InodeTable:
         self.zones = np.zeros((0, self._pointers), np.int64)
         self.changed = np.zeros(0, np.bool_)
         self._fresh: set[int] = set()
-        self._index()
-
-    def _index(self) -> None:
-        self._order = np.argsort(self.numbers)
-        self._ascending = self.numbers[self._order]
+        self._row_of = np.full(volume.superblock.inodes + 1, -1, np.int32)
 
     async def load(self) -> None:
         """Read the whole table. Raises Unsupported when there are more inodes in use than memory allows."""
@@ -57,7 +53,7 @@ class InodeTable:
             records = np.ascontiguousarray(rows[:, : per_block * record.size]).reshape(-1).view(record.dtype)
             first = (block - superblock.inode_table_block) * per_block + 1
             records = records[: superblock.inodes - first + 1]
-            used = np.flatnonzero(records["i_mode"])
+            used = np.flatnonzero(records["i_mode"] != 0)
             if block == superblock.inode_table_block and not records["i_mode"][0]:
                 used = np.append(used, ROOT_INODE - 1)
             if len(used):
@@ -72,7 +68,7 @@ class InodeTable:
             self.size = table["i_size"].astype(np.int64)
             self.zones = table["i_zone"].astype(np.int64)
             self.changed = np.zeros(len(table), np.bool_)
-        self._index()
+            self._row_of[self.numbers] = np.arange(len(table))
 
     @property
     def type(self) -> NDArray[np.int64]:
@@ -86,9 +82,9 @@ class InodeTable:
         """The row of each inode number, -1 for those not in use."""
         if not len(self.numbers):
             return np.full(len(numbers), -1, np.int64)
-        place = np.minimum(np.searchsorted(self._ascending, numbers), len(self._order) - 1)
-        rows = self._order[place]
-        return np.where((self.numbers[rows] == numbers) & (self.mode[rows] != 0), rows, -1)
+        inside = (numbers >= 0) & (numbers < len(self._row_of))
+        rows = self._row_of[np.where(inside, numbers, 0)].astype(np.int64)
+        return np.where(self.mode[rows] != 0, rows, -1)
 
     def row(self, number: int) -> int:
         """The row of one inode, -1 if it is not in use."""
@@ -103,9 +99,8 @@ class InodeTable:
 
     def add(self, number: int, mode: int) -> int:
         """Make inode `number`, which is not in use, an empty one; return its row. It belongs to user 0."""
-        known = np.flatnonzero(self.numbers == number)
-        if len(known):
-            row = int(known[0])
+        row = int(self._row_of[number])
+        if row >= 0:
             self.free(row)
         else:
             row = len(self.numbers)
@@ -113,7 +108,7 @@ class InodeTable:
             self.mode, self.nlinks, self.size = (np.append(c, 0) for c in (self.mode, self.nlinks, self.size))
             self.zones = np.append(self.zones, np.zeros((1, self._pointers), np.int64), axis=0)
             self.changed = np.append(self.changed, True)
-            self._index()
+            self._row_of[number] = row
         self.mode[row] = mode
         self.changed[row] = True
         self._fresh.add(row)
