@@ -67,6 +67,20 @@ class Budget:
             )
 
 
+def claim(in_use: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Mark the `wanted` of what is numbered in `in_use`; return those that were marked already, or are wanted twice."""
+    if not len(wanted):
+        return wanted
+    near = in_use[int(wanted.min()) : int(wanted.max()) + 1]
+    before = int(np.count_nonzero(near))
+    again = wanted[in_use[wanted]]
+    in_use[wanted] = True
+    if int(np.count_nonzero(near)) == before + len(wanted):
+        return again
+    wanted = np.sort(wanted)
+    return np.append(again, wanted[1:][wanted[1:] == wanted[:-1]])
+
+
 def _never_stop(progress: Progress) -> None:
     """The tick while writing."""
 

@@ -50,25 +50,26 @@ class InodeTable:
         for block in range(superblock.inode_table_block, superblock.inode_table_end, volume.batch_blocks):
             count = min(volume.batch_blocks, superblock.inode_table_end - block)
             rows = await volume.read_blocks(np.arange(block, block + count))
-            records = np.ascontiguousarray(rows[:, : per_block * record.size]).reshape(-1).view(record.dtype)
+            words = np.ascontiguousarray(rows[:, : per_block * record.size]).view(np.uint64)
+            words = words.reshape(-1, record.size // 8)
             first = (block - superblock.inode_table_block) * per_block + 1
-            records = records[: superblock.inodes - first + 1]
-            used = np.flatnonzero(records["i_mode"] != 0)
-            if block == superblock.inode_table_block and not records["i_mode"][0]:
+            words = words[: superblock.inodes - first + 1]
+            modes = words.view(record.dtype)["i_mode"][:, 0]
+            used = np.flatnonzero(modes != 0)
+            if block == superblock.inode_table_block and not modes[0]:
                 used = np.append(used, ROOT_INODE - 1)
             if len(used):
                 volume.budget.spend(len(used) * BYTES_PER_ROW)
-                parts.append(records[used])
+                parts.append(words.take(used, axis=0).view(record.dtype)[:, 0])
                 numbers.append(used + first)
         if parts:
-            table = np.concatenate(parts)
             self.numbers = np.concatenate(numbers)
-            self.mode = table["i_mode"].astype(np.int64)
-            self.nlinks = table["i_nlinks"].astype(np.int64)
-            self.size = table["i_size"].astype(np.int64)
-            self.zones = table["i_zone"].astype(np.int64)
-            self.changed = np.zeros(len(table), np.bool_)
-            self._row_of[self.numbers] = np.arange(len(table))
+            self.mode, self.nlinks, self.size, self.zones = (
+                np.concatenate([part[field] for part in parts], dtype=np.int64)
+                for field in ("i_mode", "i_nlinks", "i_size", "i_zone")
+            )
+            self.changed = np.zeros(len(self.numbers), np.bool_)
+            self._row_of[self.numbers] = np.arange(len(self.numbers))
 
     @property
     def type(self) -> NDArray[np.int64]:
