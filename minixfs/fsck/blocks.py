@@ -27,6 +27,9 @@ SUPERBLOCK_OFFSET = 1024
 """Where the superblock is, in every format (bytes)."""
 BATCH = 1 << 20
 """Bytes read at a time."""
+_RECYCLED = 31 << 20
+"""Bytes. glibc hands memory back to the system and gets it afresh for every large array, which is slow to touch, until
+the program has given back an array once: from then on it keeps what arrays up to that size have used."""
 _SCATTERED = 8
 """Blocks are read one by one when less than so many lie side by side on average."""
 WRITING = 6
@@ -77,8 +80,14 @@ def claim(in_use: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.in
     in_use[wanted] = True
     if int(np.count_nonzero(near)) == before + len(wanted):
         return again
-    wanted = np.sort(wanted)
-    return np.append(again, wanted[1:][wanted[1:] == wanted[:-1]])
+    return np.append(again, wanted[repeated(wanted)])
+
+
+def repeated(keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Where in `keys` those are that are there more than once."""
+    ordered = np.sort(keys)
+    more = ordered[1:] == ordered[:-1]
+    return np.flatnonzero(np.isin(keys, ordered[1:][more])) if more.any() else np.zeros(0, np.int64)
 
 
 def _never_stop(progress: Progress) -> None:
@@ -107,6 +116,7 @@ class Blocks:
         self._copies: dict[int, int] = {}
         self._new: set[int] = set()
         self._pointer = pointer
+        np.empty(_RECYCLED, np.uint8)
 
     @property
     def batch_blocks(self) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import ROOT_INODE
+from minixfs.fsck.blocks import repeated
 from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.directory import Directory, Entry
 from minixfs.fsck.mfs.names import Entries, NameKind, directory_zones, name_rows, scan
@@ -69,9 +70,7 @@ async def _flagged(context: Context, rows: NDArray[np.int64], entries: Entries) 
 
     inside = entries.select(within)
     key = inside.hash ^ (inside.rows.astype(np.uint64) * _SPREAD)
-    order = np.argsort(key)
-    same = key[order][1:] == key[order][:-1]
-    bad[inside.rows[order[1:][same]]] = True
+    bad[inside.rows[repeated(key)]] = True
 
     bad[rows[table.size[rows] % size != 0]] = True
     bad[rows[table.size[rows] > context.end[rows] * superblock.zone_size]] = True
