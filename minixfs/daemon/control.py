@@ -10,12 +10,11 @@ This is what both ends share, and the client's, which needs no event loop; `cont
 from __future__ import annotations
 
 import errno
-import json
 import os
 import socket
 import stat
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAX_MESSAGE = 65536
 WAIT = {"type": "wait"}
@@ -30,7 +29,17 @@ class Final(NamedTuple):
 
 
 def line(message: object) -> bytes:
+    """A message as it is sent. What that takes is loaded at the end of a mount, not at its start."""
+    import json
+
     return json.dumps(message).encode() + b"\n"
+
+
+def message(line: bytes) -> Any:
+    """The other way. Raises ValueError."""
+    import json
+
+    return json.loads(line)
 
 
 def runtime_directory() -> str:
@@ -69,7 +78,7 @@ def wait_for_final(device: str, uid: int, unmount: Callable[[], None]) -> Final 
             if not part:
                 return None
             answer += part
-    return Final(**json.loads(answer))
+    return Final(**message(answer))
 
 
 def _connects(client: socket.socket, path: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import struct
@@ -10,7 +9,7 @@ from contextlib import suppress
 
 import trio
 
-from minixfs.daemon.control import MAX_MESSAGE, WAIT, Final, line, runtime_directory
+from minixfs.daemon.control import MAX_MESSAGE, WAIT, Final, line, message, runtime_directory
 
 
 class ControlServer:
@@ -37,7 +36,7 @@ class ControlServer:
     async def _talk(self, client: trio.socket.SocketType) -> None:
         _, uid, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         with suppress(OSError, ValueError):
-            if uid in (0, os.geteuid()) and json.loads(await client.recv(MAX_MESSAGE)) == WAIT:
+            if uid in (0, os.geteuid()) and message(await client.recv(MAX_MESSAGE)) == WAIT:
                 self._waiting.append(socket.socket(fileno=os.dup(client.fileno())))
         client.close()
 

@@ -14,14 +14,16 @@ death.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.errors import DeviceError, Unsupported
-from minixfs.fsck.undo import Write, write_undo
 from minixfs.hw.blockdev.device import BlockDevice
+
+if TYPE_CHECKING:
+    from minixfs.fsck.undo import Write
 
 SUPERBLOCK_OFFSET = 1024
 """Where the superblock is, in every format (bytes)."""
@@ -227,6 +229,8 @@ class Blocks:
         """
         self.begin(WRITING, "writing")
         if undo is not None:
+            from minixfs.fsck.undo import write_undo
+
             await write_undo(undo, self.device, self._writes(unclean, final, _no_barrier), guarded)
         self.tick = _never_stop
         async for offset, data in self._writes(unclean, final, self.device.flush):
