@@ -1,87 +1,117 @@
-"""On-disk records, declared once with construct, used three ways.
+"""On-disk records, declared once, used in three ways.
 
-`Record(declaration)` takes a construct `Struct` whose members are integers, byte strings and arrays of integers, and
-derives from it
+    INODE = Record(i_mode=U16, i_size=U32, i_zone=array(10, U32), i_reserved=octets(4))
 
-* `construct`: the declaration itself, for superblocks, dumps and messages, where speed does not matter;
-* `struct`: a `struct.Struct` that packs and unpacks one record in well under a microsecond, fields in order, arrays
-  flattened;
-* `dtype`: a numpy dtype for bulk work on whole tables.
+names the members in the order of the disk: integers, byte strings and arrays of integers. From that are derived
 
-`big_endian()` is the same record with every integer byte-swapped (MFS of 68000 machines). A unit test proves that the
-three views agree byte by byte.
+* `struct`: a `struct.Struct` that packs and unpacks one record in well under a microsecond, members in order, arrays
+  flattened; `parse` and `build` do the same with names;
+* `dtype`: a numpy dtype for bulk work on whole tables;
+* `construct`: a construct `Struct` for dumps and messages, where speed does not matter.
+
+The latter two are made when they are first asked for, since many a command needs neither, nor the time to load numpy
+and construct. `big_endian()` is the same record with every integer byte-swapped (MFS of 68000 machines). A unit test
+proves that the three views agree byte by byte.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-import construct
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
+    from construct import Struct
 
-_CODES = {1: "B", 2: "H", 4: "L", 8: "Q"}
+
+class Member(NamedTuple):
+    """An integer of `size` bytes, an array of `length` of them unless that is 0, or a byte string (`code` is ``s``)."""
+
+    code: str
+    size: int
+    length: int = 0
+
+
+U8, U16, U32, U64 = Member("B", 1), Member("H", 2), Member("L", 4), Member("Q", 8)
+
+
+def octets(size: int) -> Member:
+    """A byte string."""
+    return Member("s", size)
+
+
+def array(length: int, integer: Member) -> Member:
+    """So many integers."""
+    return integer._replace(length=length)
 
 
 class Record:
-    """One on-disk record. `size` is in bytes, `fields` the member names in disk order."""
+    """One on-disk record. `size` is in bytes, `fields` the member names in disk order, `offsets` where they begin."""
 
-    def __init__(self, declaration: construct.Struct, order: str = "<") -> None:
-        self.construct = _with_order(declaration, order)
+    def __init__(self, order: str = "<", /, **members: Member) -> None:
         self.order = order
-        self.fields = [member.name for member in declaration.subcons]
-        self.struct = struct.Struct(order + "".join(_code(member.subcon) for member in declaration.subcons))
+        self.fields = list(members)
+        self.struct = struct.Struct(order + "".join(_code(member) for member in members.values()))
         self.size = self.struct.size
-        self.offsets = _offsets(declaration)
-        self._declaration = declaration
+        self.offsets = _offsets(members)
+        self._members = members
+
+    def parse(self, data: bytes | bytearray | memoryview) -> dict[str, Any]:
+        """The members of the record at the beginning of `data`; arrays are tuples."""
+        values = iter(self.struct.unpack_from(data))
+        return {
+            name: tuple(islice(values, member.length)) if member.length else next(values)
+            for name, member in self._members.items()
+        }
+
+    def build(self, fields: Mapping[str, Any]) -> bytes:
+        """The bytes of a record with these members, which must be all."""
+        values: list[Any] = []
+        for name, member in self._members.items():
+            values += fields[name] if member.length else (fields[name],)
+        return self.struct.pack(*values)
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         """The record as a packed numpy dtype."""
         import numpy as np
 
-        return np.dtype([(m.name, *_numpy_type(m.subcon, self.order)) for m in self._declaration.subcons])
+        return np.dtype([(name, *_numpy_type(member, self.order)) for name, member in self._members.items()])
+
+    @cached_property
+    def construct(self) -> Struct:
+        """The record as a construct `Struct`."""
+        import construct
+
+        def converted(member: Member) -> Any:
+            if member.code == "s":
+                return construct.Bytes(member.size)
+            integer = construct.FormatField(self.order, member.code)
+            return construct.Array(member.length, integer) if member.length else integer
+
+        return construct.Struct(*(name / converted(member) for name, member in self._members.items()))
 
     def big_endian(self) -> Record:
-        return Record(self._declaration, ">")
+        return Record(">", **self._members)
 
 
-def _element(member: Any) -> tuple[Any, int]:
-    """The integer or byte-string type under `member`, and how many of it (0: not an array)."""
-    return (member.subcon, member.count) if isinstance(member, construct.Array) else (member, 0)
+def _code(member: Member) -> str:
+    return f"{member.size}s" if member.code == "s" else f"{member.length or ''}{member.code}"
 
 
-def _code(member: Any) -> str:
-    kind, count = _element(member)
-    if isinstance(kind, construct.Bytes):
-        return f"{kind.length}s"
-    return f"{count or ''}{_CODES[kind.length]}"
+def _numpy_type(member: Member, order: str) -> tuple[Any, ...]:
+    if member.code == "s":
+        return (f"V{member.size}",)
+    code = f"{order}u{member.size}"
+    return (code, (member.length,)) if member.length else (code,)
 
 
-def _numpy_type(member: Any, order: str) -> tuple[Any, ...]:
-    kind, count = _element(member)
-    if isinstance(kind, construct.Bytes):
-        return (f"V{kind.length}",)
-    code = f"{order}u{kind.length}"
-    return (code, (count,)) if count else (code,)
-
-
-def _with_order(declaration: construct.Struct, order: str) -> construct.Struct:
-    def convert(member: Any) -> Any:
-        kind, count = _element(member)
-        if not isinstance(kind, construct.Bytes):
-            kind = construct.FormatField(order, _CODES[kind.length])
-        return construct.Array(count, kind) if count else kind
-
-    return construct.Struct(*(member.name / convert(member.subcon) for member in declaration.subcons))
-
-
-def _offsets(declaration: construct.Struct) -> dict[str, int]:
+def _offsets(members: Mapping[str, Member]) -> dict[str, int]:
     offsets, position = {}, 0
-    for member in declaration.subcons:
-        offsets[member.name] = position
-        position += member.subcon.sizeof()
+    for name, member in members.items():
+        offsets[name] = position
+        position += member.size * (member.length or 1)
     return offsets

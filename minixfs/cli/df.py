@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import click
 
 from minixfs.cli.job import Verb, job
-from minixfs.cli.show import human
+from minixfs.cli.show import human, json_text
 
 NAME_WIDTH = 14
 
@@ -49,7 +48,7 @@ def df(arguments: tuple[str, ...], unit: str | None, inodes: bool, typed: bool, 
             name = os.fsdecode(work.safe(os.fsencode(target.image)))
             rows.append([name, *[image.type] * typed, *shown, share])
         if as_json:
-            work.out.write(json.dumps(objects, indent=1).encode() + b"\n")
+            work.out.write(json_text(objects, indent=1).encode() + b"\n")
         elif objects:
             work.out.writelines(os.fsencode(line) + b"\n" for line in _table(rows, 1 + typed))
         return work.status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ import click
 from minixfs.cli.job import Job, Verb, job, usage
 from minixfs.cli.places import HostPlace, ImagePlace, Place, place_of
 from minixfs.cli.quoting import quoted
-from minixfs.cli.show import for_terminal
+from minixfs.cli.show import for_terminal, json_text
 from minixfs.errors import MinixFsError
 from minixfs.trees.diff import ASPECTS, Difference, compare
 from minixfs.trees.entry import Entry
@@ -73,7 +72,7 @@ def diff(first: str, second: str, ignore: tuple[str, ...], holes: bool, quiet: b
                 else:
                     work.say(_as_line(difference, first, second))
             if as_json and not quiet:
-                work.say(json.dumps([_as_object(difference) for difference in found], indent=1))
+                work.say(json_text([_as_object(difference) for difference in found], indent=1))
         except BrokenPipeError:
             raise
         except OSError as error:

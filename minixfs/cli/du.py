@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import click
 from minixfs.cli.images import Target
 from minixfs.cli.job import Job, Verb, job, usage
 from minixfs.cli.quoting import quoted
-from minixfs.cli.show import human
+from minixfs.cli.show import human, json_text
 from minixfs.cli.walk import Visit, walk
 from minixfs.fs.protocol import Stat
 from minixfs.image.image import Image
@@ -60,7 +59,7 @@ def du(
         lines = [*count.lines, *[(None, b"total", count.total)] * total]
         if as_json:
             objects = [{**_where(target, name), "size": size} for target, name, size in lines]
-            work.out.write(json.dumps(objects, indent=1).encode() + b"\n")
+            work.out.write(json_text(objects, indent=1).encode() + b"\n")
         else:
             for _, name, size in lines:
                 shown = human(size) if human_readable else str(size if apparent else -(-size // 1024))

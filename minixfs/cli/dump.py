@@ -6,7 +6,6 @@ the field lies, its name, its bytes in hexadecimal, its value, what that means.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from minixfs.cli.show import json_text
 from minixfs.errors import BadSuperblock, Corrupt, Unsupported, UsageError
 from minixfs.fsck.report import printable
 from minixfs.hw.blockdev.device import BlockDevice
@@ -64,7 +64,7 @@ def dump(image: str, what: tuple[str, ...], assumed: str | None, as_json: bool) 
     with closing(run(open_device(image, read_only=True))) as device:
         sections = _sections(image, device, what, assumed)
     if as_json:
-        click.echo(json.dumps([_object(section) for section in sections], indent=1))
+        click.echo(json_text([_object(section) for section in sections], indent=1))
     else:
         for index, section in enumerate(sections):
             click.echo("\n" * (index > 0) + "\n".join(_lines(section)))

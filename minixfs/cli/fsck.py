@@ -7,7 +7,6 @@ waits until that is done. ``-z`` puts by what is overwritten, for `minixfs undo`
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import click
 from minixfs.cli.failures import OPERATIONAL, USAGE, exit_codes
 from minixfs.cli.fsck_progress import shown
 from minixfs.cli.interrupt import Interrupt, Interrupted, interruptible
+from minixfs.cli.show import json_text
 from minixfs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _reported(image: str, wishes: _Wishes, interrupt: Interrupt) -> int:
             return _fsck(image, wishes, interrupt)
     except UsageError as error:
         if wishes.as_json:
-            click.echo(json.dumps({"image": image, "error": str(error), "exit_code": error.exit_code}))
+            click.echo(json_text({"image": image, "error": str(error), "exit_code": error.exit_code}))
         line = " ".join(str(error).split())
         click.echo(f"{click.get_current_context().command_path}: {line}", err=True)
         return error.exit_code
@@ -158,7 +158,7 @@ def _fsck(image: str, wishes: _Wishes, interrupt: Interrupt) -> int:
         is_ext2 = wishes.superblock is not None or run(_is_ext2(device))
         if wishes.skips and run(_is_clean(device, is_ext2)):
             facts = {"image": image, "skipped": True, "exit_code": 0}
-            click.echo(json.dumps(facts) if wishes.as_json else f"{image}: clean")
+            click.echo(json_text(facts) if wishes.as_json else f"{image}: clean")
             return 0
         with shown(image, wishes.progress, wishes.as_json or wishes.asks, USAGE) as show:
 
@@ -171,7 +171,7 @@ def _fsck(image: str, wishes: _Wishes, interrupt: Interrupt) -> int:
         device.close()
     if wishes.as_json:
         facts = {"image": image, "skipped": False, "exit_code": report.exit_code}
-        click.echo(json.dumps(facts | report.to_dict()))
+        click.echo(json_text(facts | report.to_dict()))
     else:
         _print(image, report, policy, wishes.verbose)
     return report.exit_code

@@ -8,7 +8,6 @@ lines that is not safe for a shell, characters have backslashes.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minixfs.cli.offline import complain, opened, split
-from minixfs.cli.show import counted, human
+from minixfs.cli.show import counted, human, json_text
 from minixfs.errors import MinixFsError, UsageError
 from minixfs.fsck.report import printable
 from minixfs.hw.blockdev.device import BlockDevice
@@ -278,4 +277,4 @@ def _partition(partition: Partition, anatomy: Anatomy | None) -> Facts:
 
 
 def _print_json(facts: Facts) -> None:
-    click.echo(json.dumps(facts, indent=1))
+    click.echo(json_text(facts, indent=1))

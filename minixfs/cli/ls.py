@@ -6,9 +6,7 @@ Owners are numbers and times are ISO: the names of this host's users say nothing
 from __future__ import annotations
 
 import errno
-import json
 import os
-import shutil
 import stat
 import sys
 import time
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from minixfs.cli.offline import complain, opened, sources
-from minixfs.cli.show import columns, for_terminal, human
+from minixfs.cli.show import columns, for_terminal, human, json_text
 from minixfs.errors import MinixFsError
 from minixfs.image.image import Image
 from minixfs.image.paths import join
@@ -141,7 +139,7 @@ class Listing:
 
     def end(self) -> None:
         if self.options.as_json:
-            self._out.write(json.dumps(self._objects, indent=1).encode() + b"\n")
+            self._out.write(json_text(self._objects, indent=1).encode() + b"\n")
         self._out.flush()
 
     # ---- collecting ------------------------------------------------------------------------------------------------
@@ -237,7 +235,11 @@ class Listing:
                 (f"{entry.ino:{width}} ".encode() if self.options.inode else b"") + self._name(entry.name)
                 for entry in entries
             ]
-            lines += columns(names, shutil.get_terminal_size().columns) if self._in_columns else names
+            if self._in_columns:
+                from shutil import get_terminal_size  # slow to load
+
+                names = columns(names, get_terminal_size().columns)
+            lines += names
         self._out.writelines(line + b"\n" for line in lines)
         self._written = True
 

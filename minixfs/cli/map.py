@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -15,7 +14,7 @@ import click
 
 from minixfs.cli.info import fragmentation_lines
 from minixfs.cli.offline import split
-from minixfs.cli.show import counted
+from minixfs.cli.show import counted, json_text
 from minixfs.errors import MinixFsError, UsageError
 from minixfs.fsck.report import printable
 from minixfs.hw.blockdev.open import open_device
@@ -64,7 +63,7 @@ def map(image: str, output: Path | None, colour: str, as_json: bool) -> None:
             raise UsageError(f"{image}: {error}") from error
         layout = None if path is None else _layout(image, path, anatomy)
         if as_json:
-            click.echo(json.dumps({"image": image, **_facts(anatomy, found, layout)}, indent=1))
+            click.echo(json_text({"image": image, **_facts(anatomy, found, layout)}, indent=1))
             return
         picture = _picture(image, path, anatomy, found, layout)
         if output is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -181,7 +180,7 @@ def _describe(
     superblocks: dict[str, Superblock],
     as_json: bool,
 ) -> None:
-    from minixfs.cli.show import human
+    from minixfs.cli.show import human, json_text
     from minixfs.hw.blockdev.partition import SECTOR
     from minixfs.mkfs.disk import PARTS, partition_of
 
@@ -199,7 +198,7 @@ def _describe(
         for name, superblock in superblocks.items()
     ]
     if as_json:
-        click.echo(json.dumps({"disk": disk, "layout": layout, "size": plans.size, "partitions": parts}))
+        click.echo(json_text({"disk": disk, "layout": layout, "size": plans.size, "partitions": parts}))
         return
     click.echo(f"{disk}: MINIX disk of {human(plans.size)}")
     for part in parts:

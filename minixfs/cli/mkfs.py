@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -16,6 +15,7 @@ import click
 
 from minixfs.cli.failures import USAGE, exit_codes
 from minixfs.cli.makers import MAKERS, Maker, bytes_of, ext2_options, mfs_options, own_words
+from minixfs.cli.show import json_text
 from minixfs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def mkfs(
             else:
                 _make(image, wish, maker, force, show=not quiet)
         if as_json:
-            click.echo(json.dumps({"image": image, **maker.facts()}))
+            click.echo(json_text({"image": image, **maker.facts()}))
         elif not quiet:
             _describe(image, maker, verbose)
     return 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import logging.handlers
 import os
 import sys
 from collections.abc import Callable
@@ -109,6 +107,8 @@ def _in_background(request: MountRequest, level: int) -> int:
         os.close(reading)
         _child(request, level, writing)
     os.close(writing)
+    import json  # while the child is busy
+
     with os.fdopen(reading) as pipe:
         answer = json.loads(pipe.read() or '{"error": "the mount process died", "code": 32}')
     if "error" in answer:
@@ -125,6 +125,8 @@ def _child(request: MountRequest, level: int, pipe: int) -> None:
     def tell(answer: dict[str, object]) -> None:
         nonlocal told
         if not told:
+            import json
+
             told = True
             os.write(pipe, json.dumps(answer).encode())
             os.close(pipe)
@@ -161,6 +163,8 @@ def _serve(request: MountRequest, ready: Callable[[list[str]], None]) -> None:
 def _log_to_system(level: int) -> None:
     handler: logging.Handler = logging.NullHandler()
     if os.path.exists("/dev/log"):
-        handler = logging.handlers.SysLogHandler("/dev/log")
+        from logging.handlers import SysLogHandler  # slow to load
+
+        handler = SysLogHandler("/dev/log")
         handler.ident = "minixfs: "
     logging.basicConfig(level=level, format="%(message)s", handlers=[handler])

@@ -1,8 +1,9 @@
-"""How names and sizes are shown to people."""
+"""How names and sizes are shown to people, and answers to programs."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 GAP = 2
 """Spaces between columns."""
@@ -30,6 +31,13 @@ def human(size: int) -> str:
         if whole < 1024:
             break
     return f"{whole}{unit}"
+
+
+def json_text(answer: Any, indent: int | None = None) -> str:
+    """As JSON. What that takes is loaded for those who ask for it alone."""
+    import json
+
+    return json.dumps(answer, indent=indent)
 
 
 def counted(number: int, noun: str) -> str:

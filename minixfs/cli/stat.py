@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat as modes
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from minixfs.cli import statformat
 from minixfs.cli.images import Target
 from minixfs.cli.job import Job, Verb, job, usage
 from minixfs.cli.kinds import is_device, kind
+from minixfs.cli.show import json_text
 from minixfs.cli.statformat import Subject
 from minixfs.image.image import Image
 
@@ -60,7 +60,7 @@ def stat(
                 else:
                     work.out.write(show(subject))
         if as_json:
-            work.out.write(json.dumps(objects, indent=1).encode() + b"\n")
+            work.out.write(json_text(objects, indent=1).encode() + b"\n")
         return work.status
 
 

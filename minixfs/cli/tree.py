@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import click
 from minixfs.cli.images import Target
 from minixfs.cli.job import Job, Verb, job
 from minixfs.cli.kinds import kind
+from minixfs.cli.show import json_text
 from minixfs.fs.protocol import Stat
 from minixfs.image.attributes import DirEntry
 from minixfs.image.image import Image
@@ -182,7 +182,7 @@ class _Json(_Tree):
             facts["size"] = item.found.size
         if item.error:
             facts["error"] = item.error
-        text = json.dumps(facts)[:-1] + (', "contents": [' if item.is_directory else "")
+        text = json_text(facts)[:-1] + (', "contents": [' if item.is_directory else "")
         self.work.out.write((("\n" if self._first else ",\n") + "  " * len(last) + text).encode())
         self._first = item.is_directory
 
@@ -194,4 +194,4 @@ class _Json(_Tree):
         report: dict[str, object] = {"type": "report", "directories": self.directories}
         if not self.directories_only:
             report["files"] = self.files
-        self.work.out.write((("\n" if self._first else ",\n") + json.dumps(report) + "\n]\n").encode())
+        self.work.out.write((("\n" if self._first else ",\n") + json_text(report) + "\n]\n").encode())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import shutil
-import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -82,6 +80,9 @@ def unmount(path: str, *, lazy: bool = False) -> None:
             number = ctypes.get_errno()
             raise UsageError(f"{path}: {os.strerror(number)}", 32)
         return
+    import shutil  # all this is slow to load, and not for root
+    import subprocess
+
     helper = shutil.which("fusermount3") or shutil.which("fusermount")
     if helper is None:
         raise UsageError("fusermount3 is not installed; it is in the package fuse3", 32)

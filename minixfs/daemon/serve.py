@@ -21,7 +21,8 @@ import trio
 from minixfs.daemon import descriptor_wait, mountpoint, negotiation
 from minixfs.daemon.assemble import Assembly
 from minixfs.daemon.call import LockChecker
-from minixfs.daemon.control import ControlServer, Final
+from minixfs.daemon.control import Final
+from minixfs.daemon.control_server import ControlServer
 from minixfs.daemon.fuse import FuseFace
 from minixfs.daemon.options import MountOptions
 from minixfs.daemon.runtime import TrioRuntime

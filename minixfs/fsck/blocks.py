@@ -14,19 +14,24 @@ death.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.errors import DeviceError, Unsupported
-from minixfs.fsck.undo import Write, write_undo
 from minixfs.hw.blockdev.device import BlockDevice
+
+if TYPE_CHECKING:
+    from minixfs.fsck.undo import Write
 
 SUPERBLOCK_OFFSET = 1024
 """Where the superblock is, in every format (bytes)."""
 BATCH = 1 << 20
 """Bytes read at a time."""
+_RECYCLED = 31 << 20
+"""Bytes. glibc hands memory back to the system and gets it afresh for every large array, which is slow to touch, until
+the program has given back an array once: from then on it keeps what arrays up to that size have used."""
 _SCATTERED = 8
 """Blocks are read one by one when less than so many lie side by side on average."""
 WRITING = 6
@@ -67,6 +72,26 @@ class Budget:
             )
 
 
+def claim(in_use: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Mark the `wanted` of what is numbered in `in_use`; return those that were marked already, or are wanted twice."""
+    if not len(wanted):
+        return wanted
+    near = in_use[int(wanted.min()) : int(wanted.max()) + 1]
+    before = int(np.count_nonzero(near))
+    again = wanted[in_use[wanted]]
+    in_use[wanted] = True
+    if int(np.count_nonzero(near)) == before + len(wanted):
+        return again
+    return np.append(again, wanted[repeated(wanted)])
+
+
+def repeated(keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Where in `keys` those are that are there more than once."""
+    ordered = np.sort(keys)
+    more = ordered[1:] == ordered[:-1]
+    return np.flatnonzero(np.isin(keys, ordered[1:][more])) if more.any() else np.zeros(0, np.int64)
+
+
 def _never_stop(progress: Progress) -> None:
     """The tick while writing."""
 
@@ -93,6 +118,7 @@ class Blocks:
         self._copies: dict[int, int] = {}
         self._new: set[int] = set()
         self._pointer = pointer
+        np.empty(_RECYCLED, np.uint8)
 
     @property
     def batch_blocks(self) -> int:
@@ -203,6 +229,8 @@ class Blocks:
         """
         self.begin(WRITING, "writing")
         if undo is not None:
+            from minixfs.fsck.undo import write_undo
+
             await write_undo(undo, self.device, self._writes(unclean, final, _no_barrier), guarded)
         self.tick = _never_stop
         async for offset, data in self._writes(unclean, final, self.device.flush):

@@ -169,13 +169,13 @@ def _blank(blocks: int, block_size: int, options: Options) -> Superblock:
     _require(len(label) <= LABEL_MAX, f"the label has {len(label)} bytes; ext2 holds {LABEL_MAX}")
     _require(0 <= options.reserve <= 50, f"{options.reserve}% cannot be kept for the super-user: 0 to 50")
     _require(0 <= options.time <= _U32_MAX, "the time of making must be from 1970 to 2106")
-    stored = layout.SUPERBLOCK.construct.parse(bytes(layout.SUPERBLOCK_SIZE))
+    stored = layout.SUPERBLOCK.parse(bytes(layout.SUPERBLOCK_SIZE))
     stored["s_magic"], stored["s_rev_level"] = layout.MAGIC, options.revision
     if options.revision:
         stored["s_default_mount_opts"] = _DEFAULT_MOUNT_OPTIONS
     if inode_size > layout.INODE_SIZE_REVISION_0:
         stored["s_min_extra_isize"] = EXTRA_SIZE
-    built = layout.SUPERBLOCK.construct.build(stored)
+    built = layout.SUPERBLOCK.build(stored)
     superblock = Superblock.parse(built + bytes(layout.SUPERBLOCK_SIZE - len(built)))
     superblock.blocks = blocks
     superblock.log_block_size = superblock.log_frag_size = block_size.bit_length() - 11
@@ -225,10 +225,10 @@ def _finished(superblock: Superblock, reserved_blocks: int) -> Superblock:
         superblock.group_start(number) + superblock.group_blocks(number) - group_shape(superblock, number)[3]
         for number in range(superblock.groups)
     )
-    stored = layout.SUPERBLOCK.construct.parse(superblock.raw)
+    stored = layout.SUPERBLOCK.parse(superblock.raw)
     stored["s_frags_per_group"] = superblock.blocks_per_group
     stored["s_overhead_blocks"] = superblock.blocks - superblock.free_blocks
-    built = layout.SUPERBLOCK.construct.build(stored)
+    built = layout.SUPERBLOCK.build(stored)
     superblock.raw = built + superblock.raw[len(built) :]
     return superblock
 

@@ -223,7 +223,7 @@ def test_preening_repairs_what_is_harmless_skips_what_is_clean_and_stops_at_the_
 
 def test_preening_checks_a_volume_that_is_due(volume: Path) -> None:
     image = Ext2Image(volume.read_bytes())
-    for offset, data in ((0x3A, b"\0\0"), (0x34, b"\x05\0\x05\0"), (0x44, struct.pack("<L", 1))):
+    for offset, data in ((0x3A, b"\0\0"), (0x34, b"\x05\0\x05\0"), (0x40, struct.pack("<LL", 1, 86400))):
         image.data[:] = image.original
         image.write(1024 + offset, data)
         volume.write_bytes(image.data)

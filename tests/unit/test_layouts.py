@@ -9,12 +9,19 @@ import construct
 import numpy as np
 import pytest
 
+from minixfs.fs.ext2 import layout as ext2_layout
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.layout import VARIANTS, variant_for
-from minixfs.layouts import Record
+from minixfs.hw.blockdev import partition
+from minixfs.image.anatomy.ext2 import journal
+from minixfs.layouts import U8, U16, U64, Record, array, octets
 
-RECORDS = {name: value for name, value in vars(layout).items() if isinstance(value, Record)} | {
-    f"{name} swapped": value.big_endian() for name, value in vars(layout).items() if isinstance(value, Record)
+RECORDS = {
+    f"{module.__name__.removeprefix('minixfs.')} {name}{' swapped' if order == '>' else ''}": record
+    for module in (layout, ext2_layout, partition, journal)
+    for name, value in vars(module).items()
+    if isinstance(value, Record)
+    for order, record in (("<", value), (">", value.big_endian()))
 }
 
 OFFSETS: dict[str, dict[str, int]] = {
@@ -41,7 +48,7 @@ SIZES |= {"DIRENT_14": 16, "DIRENT_30": 32, "DIRENT_60": 64}
 
 
 def _flat(value: Any) -> list[Any]:
-    return [int(item) for item in value] if isinstance(value, construct.ListContainer | np.ndarray) else [value]
+    return [int(item) for item in value] if isinstance(value, tuple | construct.ListContainer | np.ndarray) else [value]
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -60,6 +67,19 @@ def test_the_three_views_agree(name: str, rng: random.Random) -> None:
             by_numpy += [value.tobytes()] if value.dtype.kind == "V" else _flat(value)
         assert list(record.struct.unpack(raw)) == by_construct == by_numpy
         assert record.construct.build(parsed) == raw == record.struct.pack(*by_construct)
+        by_name = record.parse(raw)
+        assert [item for field in record.fields for item in _flat(by_name[field])] == by_construct
+        assert record.build(by_name) == raw
+
+
+def test_a_record_lies_packed_in_the_order_of_its_members() -> None:
+    record = Record(a=U8, b=array(3, U16), c=octets(2), d=U64)
+    raw = bytes(range(17)) + b"behind it"
+    assert record.parse(raw) == {
+        "a": 0, "b": (0x0201, 0x0403, 0x0605), "c": b"\7\x08", "d": 0x100F0E0D0C0B0A09,
+    }  # fmt: skip
+    assert record.offsets == {"a": 0, "b": 1, "c": 7, "d": 9}
+    assert record.construct.sizeof() == record.dtype.itemsize == record.size == 17
 
 
 @pytest.mark.parametrize("name", OFFSETS)

@@ -41,7 +41,7 @@ def found(device: RamDisk | FaultDevice) -> list[tuple[str, int, int]]:
 
 
 def test_declared_entry_is_16_bytes() -> None:
-    assert ENTRY.sizeof() == 16
+    assert ENTRY.size == 16
 
 
 def test_hw65_primaries_are_numbered_in_disk_order_unused_last() -> None:

@@ -233,17 +233,17 @@ class Superblock:
         raw = bytes(raw[: layout.SUPERBLOCK_SIZE])
         if len(raw) < layout.SUPERBLOCK_SIZE or raw[_MAGIC_OFFSET : _MAGIC_OFFSET + 2] != _MAGIC:
             raise BadSuperblock("no ext2 file system found (no magic number at byte 1080)")
-        stored = layout.SUPERBLOCK.construct.parse(raw)
+        stored = layout.SUPERBLOCK.parse(raw)
         if not stored["s_rev_level"]:  # these words have no meaning in revision 0
             stored.update(dict.fromkeys(_FEATURE_WORDS, 0))
         return cls(raw, **{ours: stored[disk] for ours, disk in _DISK.items()})
 
     def build(self) -> bytes:
         """The 1024 bytes to write. What no field of ours covers is as it was read."""
-        stored = layout.SUPERBLOCK.construct.parse(self.raw)
+        stored = layout.SUPERBLOCK.parse(self.raw)
         meaningless = _FEATURE_WORDS if not self.revision else ()
         stored.update({disk: getattr(self, ours) for ours, disk in _DISK.items() if disk not in meaningless})
-        built: bytes = layout.SUPERBLOCK.construct.build(stored)
+        built = layout.SUPERBLOCK.build(stored)
         return built + self.raw[len(built) :]
 
     # ---- the gate in front of a mount ------------------------------------------------------------------------------

@@ -10,9 +10,7 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 
-from construct import Array, Bytes, Int8ul, Int16ul, Int32ul, Struct
-
-from minixfs.layouts import Record
+from minixfs.layouts import U8, U16, U32, Record, array, octets
 
 BOOT_SIZE = 1024
 SUPERBLOCK_OFFSET = 1024
@@ -41,63 +39,55 @@ FILE_TYPES = frozenset(
 )
 
 SUPERBLOCK_V12 = Record(
-    Struct(
-        "s_ninodes" / Int16ul,
-        "s_nzones" / Int16ul,
-        "s_imap_blocks" / Int16ul,
-        "s_zmap_blocks" / Int16ul,
-        "s_firstdatazone" / Int16ul,
-        "s_log_zone_size" / Int16ul,
-        "s_max_size" / Int32ul,
-        "s_magic" / Int16ul,
-        "s_state" / Int16ul,
-        "s_zones" / Int32ul,
-    )
+    s_ninodes=U16,
+    s_nzones=U16,
+    s_imap_blocks=U16,
+    s_zmap_blocks=U16,
+    s_firstdatazone=U16,
+    s_log_zone_size=U16,
+    s_max_size=U32,
+    s_magic=U16,
+    s_state=U16,
+    s_zones=U32,
 )
 SUPERBLOCK_V3 = Record(
-    Struct(
-        "s_ninodes" / Int32ul,
-        "s_nzones" / Int16ul,
-        "s_imap_blocks" / Int16ul,
-        "s_zmap_blocks" / Int16ul,
-        "s_firstdatazone" / Int16ul,
-        "s_log_zone_size" / Int16ul,
-        "s_flags" / Int16ul,
-        "s_max_size" / Int32ul,
-        "s_zones" / Int32ul,
-        "s_magic" / Int16ul,
-        "s_pad2" / Int16ul,
-        "s_block_size" / Int16ul,
-        "s_disk_version" / Int8ul,
-    )
+    s_ninodes=U32,
+    s_nzones=U16,
+    s_imap_blocks=U16,
+    s_zmap_blocks=U16,
+    s_firstdatazone=U16,
+    s_log_zone_size=U16,
+    s_flags=U16,
+    s_max_size=U32,
+    s_zones=U32,
+    s_magic=U16,
+    s_pad2=U16,
+    s_block_size=U16,
+    s_disk_version=U8,
 )
 INODE_V1 = Record(
-    Struct(
-        "i_mode" / Int16ul,
-        "i_uid" / Int16ul,
-        "i_size" / Int32ul,
-        "i_mtime" / Int32ul,
-        "i_gid" / Int8ul,
-        "i_nlinks" / Int8ul,
-        "i_zone" / Array(9, Int16ul),
-    )
+    i_mode=U16,
+    i_uid=U16,
+    i_size=U32,
+    i_mtime=U32,
+    i_gid=U8,
+    i_nlinks=U8,
+    i_zone=array(9, U16),
 )
 INODE_V2 = Record(
-    Struct(
-        "i_mode" / Int16ul,
-        "i_nlinks" / Int16ul,
-        "i_uid" / Int16ul,
-        "i_gid" / Int16ul,
-        "i_size" / Int32ul,
-        "i_atime" / Int32ul,
-        "i_mtime" / Int32ul,
-        "i_ctime" / Int32ul,
-        "i_zone" / Array(10, Int32ul),
-    )
+    i_mode=U16,
+    i_nlinks=U16,
+    i_uid=U16,
+    i_gid=U16,
+    i_size=U32,
+    i_atime=U32,
+    i_mtime=U32,
+    i_ctime=U32,
+    i_zone=array(10, U32),
 )
-DIRENT_14 = Record(Struct("d_ino" / Int16ul, "d_name" / Bytes(14)))
-DIRENT_30 = Record(Struct("d_ino" / Int16ul, "d_name" / Bytes(30)))
-DIRENT_60 = Record(Struct("d_ino" / Int32ul, "d_name" / Bytes(60)))
+DIRENT_14 = Record(d_ino=U16, d_name=octets(14))
+DIRENT_30 = Record(d_ino=U16, d_name=octets(30))
+DIRENT_60 = Record(d_ino=U32, d_name=octets(60))
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ class Superblock:
         """Recognise 1024 bytes. Raises `BadSuperblock` when no magic number is there; checks nothing else."""
         variant, swapped = _recognise(raw)
         record = variant.superblock.big_endian() if swapped else variant.superblock
-        fields = dict(zip(record.fields, record.struct.unpack_from(raw), strict=True))
+        fields = record.parse(raw)
         return cls(
             variant=variant,
             swapped=swapped,
@@ -153,7 +153,7 @@ class Superblock:
         variant = self.variant
         record = variant.superblock.big_endian() if self.swapped else variant.superblock
         old_style_v1 = variant.version == 1 and variant.has_state
-        fields = dict(zip(record.fields, record.struct.unpack_from(self.raw), strict=True))
+        fields = record.parse(self.raw)
         fields |= {
             "s_ninodes": self.inodes,
             "s_nzones": self.zones if old_style_v1 else 0,
@@ -168,7 +168,7 @@ class Superblock:
         fields |= {"s_state": self.state} if variant.has_state else {"s_flags": self.flags}
         if variant.version == 3:
             fields["s_block_size"] = self.block_size
-        packed = record.struct.pack(*(fields[name] for name in record.fields))
+        packed = record.build(fields)
         return packed + self.raw[len(packed) :]
 
     # ---- the gate in front of a mount ------------------------------------------------------------------------------

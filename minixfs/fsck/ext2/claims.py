@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.ext2 import layout
+from minixfs.fsck.blocks import claim
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.entries import name_rows
 from minixfs.fsck.ext2.inodes import MAPPED_TYPES
@@ -62,20 +63,12 @@ async def survey(context: Context, rows: NDArray[np.int64]) -> Survey:
         np.zeros(count, np.int64),
     )
     result.in_use[kept_blocks(context)] = True
-    claims = int(np.count_nonzero(result.in_use))
     async for refs in references(context, rows):
         valid = context.is_block(refs.blocks)
         if not valid.all():
             result.outside[refs.rows[~valid]] = True
             refs = References(refs.rows[valid], refs.places[valid], refs.blocks[valid], refs.level)
-        claims += len(refs.blocks)
-        again = refs.blocks[result.in_use[refs.blocks]]
-        result.in_use[refs.blocks] = True
-        if len(again) or np.count_nonzero(result.in_use) != claims:
-            claimed = np.sort(refs.blocks)
-            result.shared[again] = True
-            result.shared[claimed[1:][claimed[1:] == claimed[:-1]]] = True
-            claims = int(np.count_nonzero(result.in_use))
+        result.shared[claim(result.in_use, refs.blocks)] = True
         if len(refs.rows):
             first, last = int(refs.rows.min()), int(refs.rows.max())
             result.count[first : last + 1] += np.bincount(refs.rows - first)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.ext2 import layout
+from minixfs.fsck.blocks import repeated
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.directory import Directory, Entry
 from minixfs.fsck.ext2.entries import SMALLEST, Entries, NameKind, Scan, name_rows, scan
@@ -89,9 +90,7 @@ def _flagged(context: Context, rows: NDArray[np.int64], found: Scan) -> NDArray[
     bad[entries.rows[_wrong_type(context, entries)]] = True
     plain = np.flatnonzero(others)
     key = entries.hash[plain] ^ (entries.block[plain].astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93))
-    order = np.argsort(key)
-    same = key[order][1:] == key[order][:-1]
-    bad[entries.rows[plain[order[1:][same]]]] = True
+    bad[entries.rows[plain[repeated(key)]]] = True
     bad[rows[_wrong_size(context, rows)]] = True
     return np.flatnonzero(bad)
 

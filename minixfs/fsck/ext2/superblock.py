@@ -166,7 +166,7 @@ def _validate(superblock: Superblock, device: BlockDevice) -> None:
 
 def _mend(superblock: Superblock, judge: Judge) -> None:
     """Fields that follow from others."""
-    stored = layout.SUPERBLOCK.construct.parse(superblock.raw)
+    stored = layout.SUPERBLOCK.parse(superblock.raw)
     if not superblock.revision and any(stored[word] for word in _FEATURE_WORDS):
         superblock.revision = 1  # tolerated by everybody, so no fault; features have a meaning in this revision alone
         superblock.compat, superblock.incompat, superblock.ro_compat = (stored[word] for word in _FEATURE_WORDS)

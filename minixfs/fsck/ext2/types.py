@@ -182,7 +182,8 @@ async def _check_special(context: Context) -> None:
         if context.found(Kind.DEVICE_SIZE, int(table.numbers[row]), "a device, pipe or socket has a size"):
             table.set_size(row, 0)
     fixed = (table.columns["i_flags"] & (layout.FLAG_IMMUTABLE | layout.FLAG_APPEND)) != 0
-    mapped = (table.columns["i_block"][:, 4:] != 0).any(axis=1)
+    mapped = np.zeros(len(special), np.bool_)
+    mapped[special] = (table.columns["i_block"][special, 4:] != 0).any(axis=1)
     for row in await _each(context, special & fixed & mapped):
         if context.found(Kind.BAD_DEVICE, int(table.numbers[row]), "a device, pipe or socket has blocks"):
             table.columns["i_block"][row, 4:] = 0

@@ -25,7 +25,7 @@ MEMORY_LIMIT = 1 << 30
 _MAX_ROUNDS = 12
 """A repair can bring up what it hid (a copied indirect block its shared zones); each level of that is a round."""
 _BYTES_PER_ZONE = 4
-_BYTES_PER_INODE = 4
+_BYTES_PER_INODE = 8
 
 
 async def is_clean(device: BlockDevice) -> bool:

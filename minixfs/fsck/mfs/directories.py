@@ -13,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import ROOT_INODE
+from minixfs.fsck.blocks import repeated
 from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.directory import Directory, Entry
 from minixfs.fsck.mfs.names import Entries, NameKind, directory_zones, name_rows, scan
+
+_SPREAD = np.uint64(0xD6E8FEB86659FD93)
+"""Makes equal names of different directories different."""
 
 
 async def check_directories(context: Context) -> Entries:
@@ -65,9 +69,8 @@ async def _flagged(context: Context, rows: NDArray[np.int64], entries: Entries) 
         bad[rows[~complete[rows]]] = True
 
     inside = entries.select(within)
-    order = np.lexsort((inside.hash, inside.rows))
-    same = (np.diff(inside.rows[order]) == 0) & (inside.hash[order][1:] == inside.hash[order][:-1])
-    bad[inside.rows[order][1:][same]] = True
+    key = inside.hash ^ (inside.rows.astype(np.uint64) * _SPREAD)
+    bad[inside.rows[repeated(key)]] = True
 
     bad[rows[table.size[rows] % size != 0]] = True
     bad[rows[table.size[rows] > context.end[rows] * superblock.zone_size]] = True

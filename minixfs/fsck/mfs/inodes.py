@@ -38,11 +38,7 @@ class InodeTable:
         self.zones = np.zeros((0, self._pointers), np.int64)
         self.changed = np.zeros(0, np.bool_)
         self._fresh: set[int] = set()
-        self._index()
-
-    def _index(self) -> None:
-        self._order = np.argsort(self.numbers)
-        self._ascending = self.numbers[self._order]
+        self._row_of = np.full(volume.superblock.inodes + 1, -1, np.int32)
 
     async def load(self) -> None:
         """Read the whole table. Raises Unsupported when there are more inodes in use than memory allows."""
@@ -54,25 +50,26 @@ class InodeTable:
         for block in range(superblock.inode_table_block, superblock.inode_table_end, volume.batch_blocks):
             count = min(volume.batch_blocks, superblock.inode_table_end - block)
             rows = await volume.read_blocks(np.arange(block, block + count))
-            records = np.ascontiguousarray(rows[:, : per_block * record.size]).reshape(-1).view(record.dtype)
+            words = np.ascontiguousarray(rows[:, : per_block * record.size]).view(np.uint64)
+            words = words.reshape(-1, record.size // 8)
             first = (block - superblock.inode_table_block) * per_block + 1
-            records = records[: superblock.inodes - first + 1]
-            used = np.flatnonzero(records["i_mode"])
-            if block == superblock.inode_table_block and not records["i_mode"][0]:
+            words = words[: superblock.inodes - first + 1]
+            modes = words.view(record.dtype)["i_mode"][:, 0]
+            used = np.flatnonzero(modes != 0)
+            if block == superblock.inode_table_block and not modes[0]:
                 used = np.append(used, ROOT_INODE - 1)
             if len(used):
                 volume.budget.spend(len(used) * BYTES_PER_ROW)
-                parts.append(records[used])
+                parts.append(words.take(used, axis=0).view(record.dtype)[:, 0])
                 numbers.append(used + first)
         if parts:
-            table = np.concatenate(parts)
             self.numbers = np.concatenate(numbers)
-            self.mode = table["i_mode"].astype(np.int64)
-            self.nlinks = table["i_nlinks"].astype(np.int64)
-            self.size = table["i_size"].astype(np.int64)
-            self.zones = table["i_zone"].astype(np.int64)
-            self.changed = np.zeros(len(table), np.bool_)
-        self._index()
+            self.mode, self.nlinks, self.size, self.zones = (
+                np.concatenate([part[field] for part in parts], dtype=np.int64)
+                for field in ("i_mode", "i_nlinks", "i_size", "i_zone")
+            )
+            self.changed = np.zeros(len(self.numbers), np.bool_)
+            self._row_of[self.numbers] = np.arange(len(self.numbers))
 
     @property
     def type(self) -> NDArray[np.int64]:
@@ -86,9 +83,9 @@ class InodeTable:
         """The row of each inode number, -1 for those not in use."""
         if not len(self.numbers):
             return np.full(len(numbers), -1, np.int64)
-        place = np.minimum(np.searchsorted(self._ascending, numbers), len(self._order) - 1)
-        rows = self._order[place]
-        return np.where((self.numbers[rows] == numbers) & (self.mode[rows] != 0), rows, -1)
+        inside = (numbers >= 0) & (numbers < len(self._row_of))
+        rows = self._row_of[np.where(inside, numbers, 0)].astype(np.int64)
+        return np.where(self.mode[rows] != 0, rows, -1)
 
     def row(self, number: int) -> int:
         """The row of one inode, -1 if it is not in use."""
@@ -103,9 +100,8 @@ class InodeTable:
 
     def add(self, number: int, mode: int) -> int:
         """Make inode `number`, which is not in use, an empty one; return its row. It belongs to user 0."""
-        known = np.flatnonzero(self.numbers == number)
-        if len(known):
-            row = int(known[0])
+        row = int(self._row_of[number])
+        if row >= 0:
             self.free(row)
         else:
             row = len(self.numbers)
@@ -113,7 +109,7 @@ class InodeTable:
             self.mode, self.nlinks, self.size = (np.append(c, 0) for c in (self.mode, self.nlinks, self.size))
             self.zones = np.append(self.zones, np.zeros((1, self._pointers), np.int64), axis=0)
             self.changed = np.append(self.changed, True)
-            self._index()
+            self._row_of[number] = row
         self.mode[row] = mode
         self.changed[row] = True
         self._fresh.add(row)

@@ -24,12 +24,24 @@ _NAME_WORDS = 8
 _MULTIPLIERS = [np.uint64(pow(0x9E3779B97F4A7C15, power, 1 << 64)) for power in range(1, _NAME_WORDS + 1)]
 
 
+_SLASHES, _ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (ord("/"), 0x01, 0x80))
+_ONE, _FOLD = np.uint64(1), np.uint64(29)
+
+
 class NameKind(IntEnum):
     PLAIN = 0
     DOT = 1
     DOTDOT = 2
     EMPTY = 3
     SLASH = 4
+
+
+_SHORT = {
+    np.uint64(0): NameKind.EMPTY,
+    np.uint64(ord(".")): NameKind.DOT,
+    np.uint64(ord(".") * 0x101): NameKind.DOTDOT,
+}
+"""The first eight bytes of names that are not plain, as an integer."""
 
 
 @dataclass(slots=True)
@@ -116,19 +128,28 @@ def _classify(names: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint64
     size = names.dtype.itemsize
     text = np.zeros((len(names), 8 * _NAME_WORDS), np.uint8)
     text[:, :size] = np.ascontiguousarray(names).view(np.uint8).reshape(-1, size)
-    length = (text == 0).argmax(axis=1)
-    text *= np.arange(text.shape[1]) < length[:, np.newaxis]
-    kind = np.zeros(len(names), np.uint8)
-    kind[(text == ord("/")).any(axis=1)] = NameKind.SLASH
-    kind[text[:, 0] == 0] = NameKind.EMPTY
-    dot = text[:, 0] == ord(".")
-    kind[dot & (text[:, 1] == 0)] = NameKind.DOT
-    kind[dot & (text[:, 1] == ord(".")) & (text[:, 2] == 0)] = NameKind.DOTDOT
     words = text.view("<u8")
+    kind = np.zeros(len(names), np.uint8)
     digest = np.zeros(len(names), np.uint64)
+    which: Any = slice(None)
     for column in range(_NAME_WORDS):
-        digest = (digest ^ words[:, column]) * _MULTIPLIERS[column]
-        digest ^= digest >> np.uint64(29)
+        word = words[which, column]
+        # The lowest bit that is set here belongs to the first NUL, if there is one; what is below it is of the name.
+        nul = (word - _ONES) & ~word & _HIGHS
+        word &= (nul & -nul) - _ONE
+        slash = word ^ _SLASHES
+        slashes = (slash - _ONES) & ~slash & _HIGHS != 0
+        if slashes.any():
+            kind[np.arange(len(names))[which][slashes]] = NameKind.SLASH
+        if column == 0:
+            for short, meaning in _SHORT.items():
+                kind[word == short] = meaning
+        part = word * _MULTIPLIERS[column]
+        digest[which] ^= part ^ part >> _FOLD
+        more = np.flatnonzero(nul == 0)
+        if not len(more):
+            break
+        which = np.arange(len(names))[which][more]
     return kind, digest
 
 

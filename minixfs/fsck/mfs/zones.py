@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import DIRECT_ZONES
+from minixfs.fsck.blocks import claim
 from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.inodes import MAPPED_TYPES
 from minixfs.fsck.mfs.mapping import References, first_index, references, span
@@ -35,20 +36,12 @@ async def survey(context: Context, rows: NDArray[np.int64]) -> Survey:
     result = Survey(
         np.zeros(zones, np.bool_), np.zeros(zones, np.bool_), np.zeros(count, np.bool_), np.zeros(count, np.int64)
     )
-    claims = 0
     async for refs in references(context, rows):
         valid = context.is_zone(refs.zones)
         if not valid.all():
             result.outside[refs.rows[~valid]] = True
             refs = References(refs.rows[valid], refs.places[valid], refs.zones[valid], refs.level)
-        claims += len(refs.zones)
-        again = refs.zones[result.in_use[refs.zones]]
-        result.in_use[refs.zones] = True
-        if len(again) or np.count_nonzero(result.in_use) != claims:
-            claimed = np.sort(refs.zones)
-            result.shared[again] = True
-            result.shared[claimed[1:][claimed[1:] == claimed[:-1]]] = True
-            claims = int(np.count_nonzero(result.in_use))
+        result.shared[claim(result.in_use, refs.zones)] = True
         if refs.level == 0:
             np.maximum.at(result.end, refs.rows, refs.places + 1)
     return result

@@ -14,28 +14,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from construct import Array, Bytes, Int8ul, Int32ul, Padding, Struct
-
 from minixfs.errors import DeviceError, InvalidArgument
 from minixfs.hw.blockdev.device import BlockDevice, Buffer, Data, clip_buffers
 from minixfs.hw.blockdev.wrapper import Wrapper
+from minixfs.layouts import U8, U32, Record, octets
 
 T = TypeVar("T", bound=Data)
+Entry = dict[str, Any]
+"""One entry of a table, by the names in `ENTRY`."""
 
 SECTOR = 512
 UNUSED, MINIX = 0x00, 0x81
 EXTENDED = (0x05, 0x0F)
 MAX_LOGICAL = 4
 
-ENTRY = Struct(
-    "flag" / Int8ul,  # 0x80: active
-    "chs_first" / Bytes(3),
-    "type" / Int8ul,
-    "chs_last" / Bytes(3),
-    "first" / Int32ul,
-    "count" / Int32ul,
+ENTRY = Record(
+    flag=U8,  # 0x80: active
+    chs_first=octets(3),
+    type=U8,
+    chs_last=octets(3),
+    first=U32,
+    count=U32,
 )
-TABLE = Struct(Padding(446), "entries" / Array(4, ENTRY), "signature" / Bytes(2))
+TABLE = 446
+"""Where in its sector a table begins: four entries and the signature."""
 SIGNATURE = b"\x55\xaa"
 
 _TYPE_NAMES = {
@@ -75,13 +77,13 @@ async def scan(device: BlockDevice) -> list[Partition]:
     disk_end = min(device.size // SECTOR, 0xFFFFFFFF)
     found: list[Partition] = []
 
-    def add(name: str, entry: Any, base: int, low: int, high: int) -> tuple[int, int]:
+    def add(name: str, entry: Entry, base: int, low: int, high: int) -> tuple[int, int]:
         """Note the part of `entry`, which counts from sector `base`, within low..high; return its bounds."""
-        first = max(base + entry.first, low)
-        limit = max(first, min(base + entry.first + entry.count, high))
+        first = max(base + entry["first"], low)
+        limit = max(first, min(base + entry["first"] + entry["count"], high))
         if limit > first:
             size = (limit - first) * SECTOR
-            found.append(Partition(name, first * SECTOR, size, entry.type, entry.flag == 0x80))
+            found.append(Partition(name, first * SECTOR, size, entry["type"], entry["flag"] == 0x80))
         return first, limit
 
     for index, entry in enumerate(_in_disk_order(await _read_table(device, 0))):
@@ -89,16 +91,16 @@ async def scan(device: BlockDevice) -> list[Partition]:
         first, limit = add(name, entry, 0, 0, disk_end)
         if first == limit:
             continue
-        if entry.type == MINIX:
+        if entry["type"] == MINIX:
             for sub, inner in enumerate(await _read_table(device, first)):
                 add(f"{name}s{sub}", inner, 0, first, limit)
-        elif entry.type in EXTENDED:
+        elif entry["type"] in EXTENDED:
             for sub, (base, inner) in enumerate(await _logical(device, first)):
                 add(f"{name}s{sub}", inner, base, 0, disk_end)
     return found
 
 
-async def _read_table(device: BlockDevice, sector: int) -> list[Any]:
+async def _read_table(device: BlockDevice, sector: int) -> list[Entry]:
     """The entries of the table in `sector`; none when that is no table.
 
     A boot sector of a file system also ends in the signature, but has code where the flags would be.
@@ -110,33 +112,34 @@ async def _read_table(device: BlockDevice, sector: int) -> list[Any]:
         await device.read(sector * SECTOR - within, [buffer])
     except DeviceError:
         return []
-    table = TABLE.parse(buffer[within : within + SECTOR])
-    if table.signature != SIGNATURE or any(entry.flag not in (0, 0x80) for entry in table.entries):
+    table = buffer[within + TABLE : within + SECTOR]
+    entries = [ENTRY.parse(table[index * ENTRY.size :]) for index in range(4)]
+    if table[4 * ENTRY.size :] != SIGNATURE or any(entry["flag"] not in (0, 0x80) for entry in entries):
         return []
-    return list(table.entries)
+    return entries
 
 
-def _in_disk_order(entries: list[Any]) -> list[Any]:
+def _in_disk_order(entries: list[Entry]) -> list[Entry]:
     """By first sector, unused entries last; equal ones keep their order."""
-    return sorted(entries, key=lambda entry: (entry.type == UNUSED, entry.first if entry.type else 0))
+    return sorted(entries, key=lambda entry: (entry["type"] == UNUSED, entry["first"] if entry["type"] else 0))
 
 
-async def _logical(device: BlockDevice, extended: int) -> list[tuple[int, Any]]:
+async def _logical(device: BlockDevice, extended: int) -> list[tuple[int, Entry]]:
     """Follow the chain of tables that starts at sector `extended`.
 
     Returns the entries of the logical partitions, each with the sector that it counts from, which is the one
     of its own table; an entry for the next table counts from the first table.
     """
-    found: list[tuple[int, Any]] = []
+    found: list[tuple[int, Entry]] = []
     link = 0
     seen: set[int] = set()
     while link not in seen and len(found) < MAX_LOGICAL:
         seen.add(link)
         base, link = extended + link, 0
         for entry in _in_disk_order(await _read_table(device, base)):
-            if entry.type in EXTENDED:
-                link = entry.first
-            elif entry.type != UNUSED:
+            if entry["type"] in EXTENDED:
+                link = entry["first"]
+            elif entry["type"] != UNUSED:
                 found.append((base, entry))
     return found[:MAX_LOGICAL]
 

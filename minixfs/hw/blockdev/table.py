@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minixfs.errors import InvalidArgument
-from minixfs.hw.blockdev.partition import ENTRY, MINIX, SIGNATURE, UNUSED
+from minixfs.hw.blockdev.partition import ENTRY, MINIX, SIGNATURE, TABLE, UNUSED
 
 SLOTS = 4
 SECTOR_MAX = 0xFFFFFFFF
@@ -21,7 +21,6 @@ _HEADS, _TRACK = 255, 63
 """The geometry that every tool assumes today, for the fields that nobody reads any more."""
 _FAR = bytes((0xFE, 0xFF, 0xFF))
 """For an address that cylinder, head and sector cannot express."""
-_BOOT_CODE = 446
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +41,12 @@ def sector(slots: Sequence[Slot]) -> bytes:
     if len(slots) > SLOTS or any(slot.end > SECTOR_MAX for slot in slots):
         raise InvalidArgument(message=f"a partition table holds {SLOTS} partitions within 2 TiB")
     entries = b"".join(map(_entry, slots))
-    return bytes(_BOOT_CODE) + entries.ljust(SLOTS * ENTRY.sizeof(), b"\0") + SIGNATURE
+    return bytes(TABLE) + entries.ljust(SLOTS * ENTRY.size, b"\0") + SIGNATURE
 
 
 def _entry(slot: Slot) -> bytes:
     used = slot.count > 0
-    built: bytes = ENTRY.build(
+    return ENTRY.build(
         {
             "flag": 0x80 if used and slot.active else 0,
             "chs_first": _chs(slot.first) if used else bytes(3),
@@ -57,7 +56,6 @@ def _entry(slot: Slot) -> bytes:
             "count": slot.count,
         }
     )
-    return built
 
 
 def _chs(address: int) -> bytes:

@@ -7,14 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from minixfs.hw.blockdev.device import BlockDevice
-from minixfs.hw.blockdev.partition import ENTRY, EXTENDED, MINIX, SECTOR, SIGNATURE, UNUSED, Partition, type_name
+from minixfs.hw.blockdev.partition import ENTRY, EXTENDED, MINIX, SECTOR, SIGNATURE, TABLE, UNUSED, Partition, type_name
 from minixfs.image.anatomy.fields import Field, Section, decode
 from minixfs.image.anatomy.volume import image_offset, read_bytes
-from minixfs.layouts import Record
 
-_RECORD = Record(ENTRY)
-_TABLE = 446
-"""Where in its sector a table begins."""
 _IDENTIFIER = 440
 
 
@@ -30,8 +26,8 @@ def dump_table(device: BlockDevice, title: str = "partition table", start: int =
     base = image_offset(device) + start
     fields: list[Field] = []
     for index in range(4):
-        at = _TABLE + index * _RECORD.size
-        rows = decode(_RECORD, sector[at : at + _RECORD.size], base + at, _meaning, f"{index}: ")
+        at = TABLE + index * ENTRY.size
+        rows = decode(ENTRY, sector[at : at + ENTRY.size], base + at, _meaning, f"{index}: ")
         fields += (replace(row, value=row.raw.hex()) if isinstance(row.value, bytes) else row for row in rows)
     signature = sector[-2:]
     words = "valid" if signature == SIGNATURE else "not that of a partition table"

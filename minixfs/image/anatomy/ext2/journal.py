@@ -4,33 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from construct import Bytes, Int32ul, Struct
-
 from minixfs.image.anatomy.ext2.meanings import uuid_words
 from minixfs.image.anatomy.words import flag_words
-from minixfs.layouts import Record
+from minixfs.layouts import U32, Record, octets
 
 MAGIC = 0xC03B3998
 RECORD = Record(
-    Struct(
-        "h_magic" / Int32ul,
-        "h_blocktype" / Int32ul,
-        "h_sequence" / Int32ul,
-        "s_blocksize" / Int32ul,
-        "s_maxlen" / Int32ul,
-        "s_first" / Int32ul,
-        "s_sequence" / Int32ul,
-        "s_start" / Int32ul,
-        "s_errno" / Int32ul,
-        "s_feature_compat" / Int32ul,
-        "s_feature_incompat" / Int32ul,
-        "s_feature_ro_compat" / Int32ul,
-        "s_uuid" / Bytes(16),
-        "s_nr_users" / Int32ul,
-        "s_dynsuper" / Int32ul,
-        "s_max_transaction" / Int32ul,
-        "s_max_trans_data" / Int32ul,
-    )
+    h_magic=U32,
+    h_blocktype=U32,
+    h_sequence=U32,
+    s_blocksize=U32,
+    s_maxlen=U32,
+    s_first=U32,
+    s_sequence=U32,
+    s_start=U32,
+    s_errno=U32,
+    s_feature_compat=U32,
+    s_feature_incompat=U32,
+    s_feature_ro_compat=U32,
+    s_uuid=octets(16),
+    s_nr_users=U32,
+    s_dynsuper=U32,
+    s_max_transaction=U32,
+    s_max_trans_data=U32,
 ).big_endian()
 _FEATURES = {0x1: "revoke", 0x2: "64bit", 0x4: "async_commit", 0x8: "checksum v2", 0x10: "checksum v3"}
 _TYPES = {1: "descriptor", 2: "commit", 3: "superblock, version 1", 4: "superblock, version 2", 5: "revoke"}

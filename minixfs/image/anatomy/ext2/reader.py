@@ -152,11 +152,11 @@ class Reader:
         raw = read_bytes(self.device, offset, self.superblock.inode_size)
         if len(raw) < self.superblock.inode_size:
             raise UsageError(f"inode {number} lies behind the end of the device")
-        fields = layout.INODE.construct.parse(raw)
+        fields = layout.INODE.parse(raw)
         size = fields["i_size"]
         if stat.S_ISREG(fields["i_mode"]):
             size |= fields["i_size_high"] << 32
-        return Inode(number, offset, raw, fields["i_mode"], size, tuple(fields["i_block"]), fields["i_file_acl"])
+        return Inode(number, offset, raw, fields["i_mode"], size, fields["i_block"], fields["i_file_acl"])
 
     # ---- files -----------------------------------------------------------------------------------------------------
 
