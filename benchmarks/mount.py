@@ -60,8 +60,9 @@ def unmount(as_root: str, as_user: str, directory: Path) -> list[str]:
 
 
 class Mount:
-    def __init__(self, contender: Contender, folder: Path) -> None:
+    def __init__(self, contender: Contender, folder: Path, image_bytes: int = IMAGE_BYTES) -> None:
         self.contender = contender
+        self.image_bytes = image_bytes
         self.image = folder / "image"
         self.directory = folder / "mnt"
         self.log = folder / "server.log"
@@ -72,7 +73,7 @@ class Mount:
         self.directory.mkdir()
         if self.contender.has_image:
             with self.image.open("wb") as image:
-                image.truncate(IMAGE_BYTES)
+                image.truncate(self.image_bytes)
         if line := self.contender.make(self.image):
             self._helper(line)
         return self
