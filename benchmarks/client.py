@@ -14,7 +14,7 @@ import random
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -325,13 +325,13 @@ ACTIONS: dict[str, Callable[[str, int], Body]] = {
 }  # fmt: skip
 
 
-def main() -> None:
-    action, folder, count = sys.argv[1:]
-    body = ACTIONS[action](folder, int(count))
+def main(actions: Mapping[str, Callable[..., Body]]) -> None:
+    action, folder, *numbers = sys.argv[1:]
+    body = actions[action](folder, *map(int, numbers))
     begin = time.perf_counter()
     body()
     print(time.perf_counter() - begin)
 
 
 if __name__ == "__main__":
-    main()
+    main(ACTIONS)

@@ -97,8 +97,8 @@ def run(
 def _session(mount: Mount, session: Session, number: int, places: Mapping[str, str], results: Results) -> None:
     name = mount.contender.name
     seconds = mount.start()
-    phase = f"{session.image_bytes >> 30} GiB to first ls"
-    results.samples.append(Sample(number, name, "mount", phase, "ms", 1, seconds, cpu_seconds=mount.cpu_seconds()))
+    mounting = f"{session.image_bytes >> 30} GiB to first ls"
+    results.samples.append(Sample(number, name, "mount", mounting, "ms", 1, seconds, mount.cpu_seconds()))
     idle = mount.memory()
     for phase in session.phases:
         if phase.cold:
