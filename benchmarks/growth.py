@@ -131,10 +131,10 @@ def all_series(largest: int, samples: int) -> list[Series]:
     ]
 
 
-def write_tar(path: Path, subject: Subject) -> None:
+def write_tar(path: Path, files: int, files_a_directory: int) -> None:
     with tarfile.open(path, "w") as archive:
-        for number in range(subject.files):
-            member = tarfile.TarInfo(place(number, subject.files_a_directory))
+        for number in range(files):
+            member = tarfile.TarInfo(place(number, files_a_directory))
             member.size = FILE_BYTES
             archive.addfile(member, io.BytesIO(bytes([number % 255 + 1]) * FILE_BYTES))
 
@@ -146,7 +146,7 @@ def measure(series: Series, rounds: int, folder: Path) -> Samples:
         mounts: list[tuple[Subject, Mount]] = []
         for subject in series.subjects:
             tar = folder / "tree.tar"
-            write_tar(tar, subject)
+            write_tar(tar, subject.files, subject.files_a_directory)
             for kind in KINDS:
                 own = stack.enter_context(TemporaryDirectory(dir=folder))
                 mount = stack.enter_context(Mount(Filled(kind, tar), Path(own), subject.image_bytes))

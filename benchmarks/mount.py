@@ -37,10 +37,11 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident and proportional size of a server, in bytes."""
+    """Resident and proportional size of a server, and the largest resident size it had, in bytes."""
 
     rss: int
     pss: int
+    peak: int
 
 
 def command(line: list[str]) -> list[str]:
@@ -165,11 +166,14 @@ class Mount:
 
     def memory(self) -> Memory:
         assert self.server is not None
+        process = Path(f"/proc/{self.server.pid}")
         sizes = {}
-        for line in Path(f"/proc/{self.server.pid}/smaps_rollup").read_text().splitlines()[1:]:
-            name, kibibytes, *_ = line.split()
-            sizes[name.rstrip(":")] = int(kibibytes) * 1024
-        return Memory(sizes["Rss"], sizes["Pss"])
+        for name in ("status", "smaps_rollup"):
+            for line in (process / name).read_text().splitlines():
+                word, _, size = line.partition(":")
+                if size.endswith(" kB"):
+                    sizes[word] = int(size.removesuffix(" kB")) * 1024
+        return Memory(sizes["Rss"], sizes["Pss"], sizes["VmHWM"])
 
     def _ended(self, *, block: bool) -> bool:
         """Reap the server if it has ended (or wait until it has), and book its CPU time."""
