@@ -17,6 +17,8 @@ help:
 	@echo "make test-long  the slow and exhaustive tests as well"
 	@echo "make bench      compare the speed with other file systems (ARGS=--quick for a look)"
 	@echo "make bench-tools  compare mkfs, cp, fsck and ls with the C programs"
+	@echo "make bench-growth  what an operation costs in small and large file systems, directories and files"
+	@echo "make bench-memory  what memory a mount takes, idle and after work"
 	@echo "make lint       style, types and import rules alone"
 	@echo "make docs       renew what is generated in docs/"
 	@echo "make install    install for everybody: PREFIX=/usr/local, DESTDIR= for packagers (make uninstall)"
@@ -59,6 +61,14 @@ bench: $(READY) peers
 .PHONY: bench-tools
 bench-tools: $(READY) peers
 	python -m benchmarks.tools $(ARGS)
+
+.PHONY: bench-growth
+bench-growth: $(READY)
+	python -m benchmarks.growth $(ARGS)
+
+.PHONY: bench-memory
+bench-memory: $(READY)
+	python -m benchmarks.memory $(ARGS)
 
 .PHONY: docs
 docs: $(READY)

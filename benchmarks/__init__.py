@@ -7,7 +7,10 @@ host's cached pages of the image are dropped. The null server would lose its fil
 the kernel's caches are dropped, which takes root; without it those figures are left out. No root is needed
 otherwise.
 
-`contenders` says what is compared, `mount` keeps one server, `workloads` says what is timed, `client` holds
-the timed bodies, `measure` runs it all, `machine` and `report` tell of it, `null_server` is the floor of
-what pyfuse3 allows.
+`contenders` says what is compared, `mount` keeps one server, `workloads` says what is timed, `material` makes what
+they work on, `client` holds the timed bodies, `measure` runs it all, `machine` and `report` tell of it, `null_server`
+is the floor of what pyfuse3 allows.
+
+Beside that, `tools` times the offline commands, `growth` (with `samples`) what operations cost as file systems grow,
+and `memory` shows what a mount takes.
 """

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from types import FrameType
 from typing import NoReturn
 
-from benchmarks import contenders, machine, measure, report, workloads
+from benchmarks import contenders, machine, material, measure, report, workloads
 
 ROUNDS, QUICK_ROUNDS = 5, 3
 
@@ -28,6 +28,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: for a look, not for a claim")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, settings and all samples to FILE")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table of times to FILE as Markdown")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this session or workload (repeatable)")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"default {ROUNDS}, with --quick {QUICK_ROUNDS}")
     parser.add_argument(
@@ -80,9 +81,11 @@ def main() -> int:
             present.append(contender)
     about = machine.describe(present)
     with TemporaryDirectory(prefix="minixfs-bench-", dir=options.dir) as folder:
-        tar = Path(folder) / "tree.tar"
-        workloads.make_tar(tar, options.scale.tar_files)
-        results = measure.run(present, options.sessions, options.rounds, Path(folder), tar, tell)
+        tar, repository = Path(folder) / "tree.tar", Path(folder) / "repository"
+        material.make_tar(tar, options.scale.tar_files)
+        material.make_repository(repository, options.scale.cloned_files)
+        places = {"{tar}": str(tar), "{repository}": str(repository)}
+        results = measure.run(present, options.sessions, options.rounds, Path(folder), places, tell)
     tell("")
     for failure in dict.fromkeys((f.contender, f.session, f.message) for f in results.failures):
         print(f"{failure[0]}, session {failure[1]}: {failure[2]}", file=sys.stderr)
@@ -93,8 +96,11 @@ def main() -> int:
         return 1
     where = f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}, load {about['load_average']:.1f}"
     print(f"{where}; rounds: {options.rounds}; {about['date']}")
-    for sheet in report.sheets(results, names):
+    sheets = report.sheets(results, names)
+    for sheet in sheets:
         report.show(sheet)
+    if options.markdown:
+        options.markdown.write_text(report.markdown(sheets[0]))
     if options.json:
         settings = {
             "rounds": options.rounds,

@@ -1,8 +1,8 @@
 """The file systems compared: how the image of each is made, and how its server is started in the foreground.
 
 A contender is nothing but two command lines and a few facts; `mount.Mount` runs them. To add one, subclass
-`Contender` and name it in `CONTENDERS`. Every image is 1 GiB with 4096-byte blocks, and every contender
-runs with the options a user gets when he gives none, unless its class says otherwise.
+`Contender` and name it in `CONTENDERS`. Every image has 4096-byte blocks and `IMAGE_BYTES`, unless a session wants
+more, and every contender runs with the options a user gets when he gives none, unless its class says otherwise.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Contender(ABC):
 
     @abstractmethod
     def make(self, image: Path) -> list[str] | None:
-        """The command that makes a file system in the empty file `image`, if one is needed."""
+        """The command that makes a file system that fills the sparse file `image`, if one is needed."""
 
     @abstractmethod
     def serve(self, image: Path, directory: Path) -> list[str]:
@@ -53,7 +53,7 @@ class Minix(Contender):
     version_command = ("minixfs", "--version")
 
     def make(self, image: Path) -> list[str] | None:
-        return ["minixfs", "mkfs", "--version", "3", "-B", "4096", str(image), f"{IMAGE_BYTES >> 10}K"]
+        return ["minixfs", "mkfs", "--version", "3", "-B", "4096", str(image)]
 
     def serve(self, image: Path, directory: Path) -> list[str]:
         return ["minixfs", "mount", "-f", str(image), str(directory)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,6 @@ from benchmarks.mount import BenchmarkError, Mount, command
 from benchmarks.workloads import Phase, Session
 
 PHASE_SECONDS = 300.0  # no phase may take longer
-MOUNT = "to first ls"  # the phase that every session begins with
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,13 @@ def run(
     sessions: Sequence[Session],
     rounds: int,
     folder: Path,
-    tar: Path,
+    places: Mapping[str, str],
     progress: Callable[[str], None],
 ) -> Results:
-    """All rounds; images and mount points are made below `folder`, and gone afterwards."""
+    """All rounds; images and mount points are made below `folder`, and gone afterwards.
+
+    `places` are paths by the words that stand for them in the commands of phases.
+    """
     results = Results()
     for number in range(1, rounds + 1):
         for session in sessions:
@@ -84,18 +86,19 @@ def run(
                 try:
                     with (
                         TemporaryDirectory(prefix=f"{contender.name}-", dir=folder) as own,
-                        Mount(contender, Path(own)) as mount,
+                        Mount(contender, Path(own), session.image_bytes) as mount,
                     ):
-                        _session(mount, session, number, tar, results)
+                        _session(mount, session, number, places, results)
                 except (BenchmarkError, OSError) as error:
                     results.failures.append(Failure(number, contender.name, session.name, str(error)))
     return results
 
 
-def _session(mount: Mount, session: Session, number: int, tar: Path, results: Results) -> None:
+def _session(mount: Mount, session: Session, number: int, places: Mapping[str, str], results: Results) -> None:
     name = mount.contender.name
     seconds = mount.start()
-    results.samples.append(Sample(number, name, "mount", MOUNT, "ms", 1, seconds, cpu_seconds=mount.cpu_seconds()))
+    mounting = f"{session.image_bytes >> 30} GiB to first ls"
+    results.samples.append(Sample(number, name, "mount", mounting, "ms", 1, seconds, mount.cpu_seconds()))
     idle = mount.memory()
     for phase in session.phases:
         if phase.cold:
@@ -103,7 +106,7 @@ def _session(mount: Mount, session: Session, number: int, tar: Path, results: Re
                 continue
             mount.chill()
         cpu = mount.cpu_seconds()
-        seconds = _run_phase(mount, phase, tar)
+        seconds = run_phase(mount, phase, places)
         cpu = mount.cpu_seconds() - cpu
         if phase.timed:
             results.samples.append(
@@ -119,11 +122,10 @@ def _session(mount: Mount, session: Session, number: int, tar: Path, results: Re
     )  # fmt: skip
 
 
-def _run_phase(mount: Mount, phase: Phase, tar: Path) -> float:
+def run_phase(mount: Mount, phase: Phase, places: Mapping[str, str]) -> float:
     """Run the client of `phase` to its end; returns the seconds its body took."""
-    places = {"{mnt}": str(mount.directory), "{tar}": str(tar)}
     line = list(phase.command)
-    for place, value in places.items():
+    for place, value in {"{mnt}": str(mount.directory), **places}.items():
         line = [word.replace(place, value) for word in line]
     line = command(line)
     if phase.cold:  # emptied caches may have taken the client's own program with them

@@ -23,8 +23,10 @@ from types import TracebackType
 
 from benchmarks.contenders import IMAGE_BYTES, Contender, program
 
-PATIENCE = 60.0  # seconds until an image is made, a mount answers, a server has flushed and gone
+PATIENCE = 60.0  # seconds until a mount answers, a server has flushed and gone
+MAKING_PATIENCE = 600.0  # seconds until an image is made
 POLL_SECONDS = 0.002
+QUIET_SECONDS = 0.05
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 CPUCLOCK_SCHED = 2  # Linux: the clock id of process `pid`'s CPU time is (~pid << 3) | 2
 
@@ -35,10 +37,11 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident and proportional size of a server, in bytes."""
+    """Resident and proportional size of a server, and the largest resident size it had, in bytes."""
 
     rss: int
     pss: int
+    peak: int
 
 
 def command(line: list[str]) -> list[str]:
@@ -60,8 +63,9 @@ def unmount(as_root: str, as_user: str, directory: Path) -> list[str]:
 
 
 class Mount:
-    def __init__(self, contender: Contender, folder: Path) -> None:
+    def __init__(self, contender: Contender, folder: Path, image_bytes: int = IMAGE_BYTES) -> None:
         self.contender = contender
+        self.image_bytes = image_bytes
         self.image = folder / "image"
         self.directory = folder / "mnt"
         self.log = folder / "server.log"
@@ -72,9 +76,9 @@ class Mount:
         self.directory.mkdir()
         if self.contender.has_image:
             with self.image.open("wb") as image:
-                image.truncate(IMAGE_BYTES)
+                image.truncate(self.image_bytes)
         if line := self.contender.make(self.image):
-            self._helper(line)
+            self._helper(line, MAKING_PATIENCE)
         return self
 
     def __exit__(
@@ -128,13 +132,31 @@ class Mount:
             DROP_CACHES.write_text("3")
             return
         self.stop()
+        self.chill_image()
+        self.start()
+
+    def chill_image(self) -> None:
+        """Empty the host's cache of the image alone, so that neither clients nor the rest of the machine run cold."""
         descriptor = os.open(self.image, os.O_RDONLY)
-        try:  # the image alone, so that neither clients nor other programs of the machine run cold
+        try:
             os.fsync(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
-        self.start()
+
+    def forget_names(self) -> None:
+        """Have the kernel drop names and inodes, so that it asks a server that knows them; returns when that is quiet.
+
+        Raises OSError for who is not root.
+        """
+        DROP_CACHES.write_text("2")
+        before = self.cpu_seconds()
+        while True:
+            time.sleep(QUIET_SECONDS)
+            now = self.cpu_seconds()
+            if now - before < QUIET_SECONDS / 10:
+                return
+            before = now
 
     def cpu_seconds(self) -> float:
         """CPU time (user and system) that the servers of this mount have used so far."""
@@ -144,11 +166,14 @@ class Mount:
 
     def memory(self) -> Memory:
         assert self.server is not None
+        process = Path(f"/proc/{self.server.pid}")
         sizes = {}
-        for line in Path(f"/proc/{self.server.pid}/smaps_rollup").read_text().splitlines()[1:]:
-            name, kibibytes, *_ = line.split()
-            sizes[name.rstrip(":")] = int(kibibytes) * 1024
-        return Memory(sizes["Rss"], sizes["Pss"])
+        for name in ("status", "smaps_rollup"):
+            for line in (process / name).read_text().splitlines():
+                word, _, size = line.partition(":")
+                if size.endswith(" kB"):
+                    sizes[word] = int(size.removesuffix(" kB")) * 1024
+        return Memory(sizes["Rss"], sizes["Pss"], sizes["VmHWM"])
 
     def _ended(self, *, block: bool) -> bool:
         """Reap the server if it has ended (or wait until it has), and book its CPU time."""
@@ -160,10 +185,10 @@ class Mount:
                 self.ended_cpu_seconds += usage.ru_utime + usage.ru_stime
         return self.server.returncode is not None
 
-    def _helper(self, line: list[str]) -> None:
+    def _helper(self, line: list[str], patience: float = PATIENCE) -> None:
         """Run a short command to its end."""
         try:
-            subprocess.run(command(line), stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=PATIENCE)
+            subprocess.run(command(line), stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=patience)
         except subprocess.CalledProcessError as error:
             words = error.stderr.decode(errors="replace").strip().splitlines()
             raise BenchmarkError(f"{line[0]} failed: {words[-1] if words else error.returncode}") from error

@@ -1,8 +1,8 @@
 """Turns samples into tables for people and a JSON document for programs.
 
-A figure is the median over the rounds. A ratio compares medians, the time of one of ours over another's, so
-below 1 we are faster; the range beside it is that of the ratios of single rounds. `cpu` is the
-server's CPU seconds, median.
+A figure is the median over the rounds; in brackets beside a time, the CPU seconds that the server spent on the whole
+phase. A ratio compares medians, the time of one of ours over another's, so below 1 we are faster; the range beside it
+is that of the ratios of single rounds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Sheet:
 
 
 def sheets(results: Results, names: Sequence[str]) -> list[Sheet]:
-    """All tables for the contenders `names`."""
+    """All tables for the contenders `names`; the first one is what was timed."""
     return [_times(results.samples, names), _servers(results.lives, names)]
 
 
@@ -74,11 +74,8 @@ def compared(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _times(samples: Sequence[Sample], names: Sequence[str]) -> Sheet:
-    header = ["workload"]
-    for name in names:
-        header += [name, "cpu s"]
     pairs = compared(names)
-    header += [f"{ours}/{other}" for ours, other in pairs]
+    header = ["workload", *names, *(f"{ours} / {other}" for ours, other in pairs)]
     keys = dict.fromkeys((sample.session, sample.phase) for sample in samples)
     rows = []
     for key in keys:
@@ -86,12 +83,12 @@ def _times(samples: Sequence[Sample], names: Sequence[str]) -> Sheet:
         rounds = {name: _by_round(samples, key, name) for name in names}
         for name in names:
             if runs := list(rounds[name].values()):
-                row.append(speed(runs[0], median(sample.seconds for sample in runs)))
-                row.append(f"{median(sample.cpu_seconds for sample in runs):.2f}")
+                seconds, cpu = median(run.seconds for run in runs), median(run.cpu_seconds for run in runs)
+                row.append(f"{speed(runs[0], seconds)} ({cpu:.2f})")
             else:
-                row += ["-", "-"]
+                row.append("-")
         rows.append(row + [ratio(rounds[ours], rounds[other]) for ours, other in pairs])
-    return Sheet("Time a unit of work (medians)", header, rows)
+    return Sheet("Time of a unit of work (CPU seconds of the server in all), medians", header, rows)
 
 
 def _servers(lives: Sequence[ServerLife], names: Sequence[str]) -> Sheet:
@@ -138,6 +135,12 @@ def show(sheet: Sheet) -> None:
             *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)),
         ]
         print("  ".join(cells).rstrip())
+
+
+def markdown(sheet: Sheet) -> str:
+    """The table for a page of documentation."""
+    lines = [sheet.header, ["---"] * len(sheet.header), *sheet.rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def document(results: Results, machine: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:

@@ -2,22 +2,17 @@
 
 A `Session` starts from a new image and a new mount, so that contenders and sessions cannot disturb each
 other; its phases run in order, each building on what the ones before it left (the files that `stat` looks
-at are those that `create` made). A `Phase` is one fresh client process. `{mnt}` and `{tar}` in its command
-stand for the mount point and the tar file.
+at are those that `create` made). A `Phase` is one fresh client process. `{mnt}`, `{tar}` and `{repository}` in its
+command stand for the mount point and what `material` made.
 """
 
 from __future__ import annotations
 
-import io
-import random
 import sys
-import tarfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-FILES_A_FOLDER = 50
-TAR_SEED = 1987
+from benchmarks.contenders import IMAGE_BYTES
 
 
 @dataclass(frozen=True)
@@ -38,8 +33,11 @@ class Phase:
 
 @dataclass(frozen=True)
 class Session:
+    """`image_bytes` is the size of the image, which is sparse at first."""
+
     name: str
     phases: tuple[Phase, ...]
+    image_bytes: int = IMAGE_BYTES
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,21 @@ class Scale:
     big_mib: int
     records: int
     fsyncs: int
+    cloned_files: int
+    transactions: int
+    rows: int
+    files_at_once: int
 
 
-FULL = Scale(files=5000, folders=1000, tar_files=1000, entries=20_000, big_mib=512, records=10_000, fsyncs=500)
-QUICK = Scale(files=500, folders=200, tar_files=200, entries=2000, big_mib=64, records=1000, fsyncs=50)
+FULL = Scale(
+    files=5000, folders=1000, tar_files=1000, entries=20_000, big_mib=512, records=10_000, fsyncs=500,
+    cloned_files=300, transactions=100, rows=10_000, files_at_once=2000,
+)  # fmt: skip
+QUICK = Scale(
+    files=500, folders=200, tar_files=200, entries=2000, big_mib=64, records=1000, fsyncs=50,
+    cloned_files=60, transactions=20, rows=1000, files_at_once=200,
+)  # fmt: skip
+LARGE_IMAGE = 64 << 30
 
 
 def _action(
@@ -78,8 +87,10 @@ def sessions(scale: Scale) -> list[Session]:
     n, entries, big, records = scale.files, scale.entries, scale.big_mib, scale.records
     cat = ("find", "{mnt}/tree", "-type", "f", "-exec", "cat", "{}", "+")
     find = ("find", "{mnt}/tree", "-printf", "%s %m %T@ %p\n")
+    clone = ("git", "clone", "--quiet", "--no-hardlinks", "{repository}", "{mnt}/clone")
     return [
         Session("mount", ()),
+        Session("mount, large image", (), LARGE_IMAGE),
         Session("files", (
             _action("create", "create", "/files", n),
             _action("stat", "stat", "/files", n),
@@ -107,7 +118,15 @@ def sessions(scale: Scale) -> list[Session]:
             _action("prepare", "write_file", "", 64, unit="MB/s", timed=False),
             _action("4K read, cold", "random_read", "", records, cold=True),
             _action("4K write, one fsync", "random_write", "", records),
+            _action("4K write+fsync", "random_write_fsync", "", scale.fsyncs),
             _action("4K append+fsync", "write_fsync", "", scale.fsyncs),
+        )),
+        Session("mixed", (
+            Phase("git clone", clone, 1, "ms"),
+            _action("make", "build", "/clone/source", scale.cloned_files, unit="ms"),
+            _action("sqlite, small transactions", "database", "", scale.transactions),
+            _action("sqlite, one transaction", "database_at_once", "", scale.rows),
+            _action("four processes", "workers", "", scale.files_at_once),
         )),
         Session("directory", (
             _action("prepare", "create", "/many", entries, timed=False),
@@ -137,19 +156,3 @@ def select(everything: Sequence[Session], wanted: Collection[str]) -> list[Sessi
             phases = session.phases[: hits[-1] + 1]
             chosen.append(Session(session.name, tuple(replace(p, timed=p.name in wanted) for p in phases)))
     return chosen
-
-
-def make_tar(path: Path, count: int) -> None:
-    """A tar file of `count` files of 1 to 8 KiB in folders below `tree/`, always the same bytes."""
-    rng = random.Random(TAR_SEED)
-    with tarfile.open(path, "w") as tar:
-        for number in range(count):
-            folder = f"tree/dir{number // FILES_A_FOLDER:03}"
-            if number % FILES_A_FOLDER == 0:
-                entry = tarfile.TarInfo(folder)
-                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-                tar.addfile(entry)
-            data = rng.randbytes(rng.randint(1024, 8192))
-            entry = tarfile.TarInfo(f"{folder}/file{number:05}")
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
