@@ -12,6 +12,7 @@ import pytest
 
 from minixfs.errors import DeviceError, InvalidArgument, ReadOnly
 from minixfs.hw.blockdev import image as image_module
+from minixfs.hw.blockdev import patience
 from minixfs.hw.blockdev.image import ImageDevice
 from minixfs.hw.runtime import INLINE, run
 
@@ -137,14 +138,14 @@ def read_times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return real(fd, buffers, offset, flags)
 
     monkeypatch.setattr(os, "preadv", preadv)
-    monkeypatch.setattr("minixfs.hw.blockdev.image.time.monotonic", monotonic)
+    monkeypatch.setattr("minixfs.hw.blockdev.patience.time.monotonic", monotonic)
     return seconds
 
 
 def test_once_the_disk_is_slow_reads_come_from_a_thread(
     device: ImageDevice, runtime: CountingRuntime, read_times: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_module, "WARY_READS", 2)
+    monkeypatch.setattr(patience, "WARY", 2)
     read_times += [0.015] * 2 + [0.0] * 2 + [0.015] * 2  # two of the six run in a thread and are not looked at
     for offloaded in (0, 0, 1, 2, 2, 2, 3):
         buffer = bytearray(10)
@@ -258,14 +259,53 @@ def test_a_full_host_after_a_part_is_an_error(device: ImageDevice, monkeypatch: 
         run(device.write(0, [b"data"]))
 
 
-def test_flush_is_an_offloaded_fdatasync(path: Path, runtime: CountingRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced = []
-    monkeypatch.setattr(os, "fdatasync", synced.append)
-    device = ImageDevice(path, runtime=runtime)
+@pytest.fixture
+def flush_times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that the next flushes will seem to take."""
+    seconds: list[float] = []
+    clock = [0.0]
+
+    def fdatasync(descriptor: int) -> None:
+        clock[0] += seconds.pop(0)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr("minixfs.hw.blockdev.patience.time.monotonic", lambda: clock[0])
+    return seconds
+
+
+def test_a_small_flush_is_an_fdatasync_in_place(
+    device: ImageDevice, runtime: CountingRuntime, flush_times: list[float]
+) -> None:
+    flush_times += [0.0, 0.0]
+    for _ in range(2):
+        run(device.write(0, [b"data"]))
+        run(device.flush())
+    assert flush_times == []
+    assert runtime.offloaded == []
+
+
+def test_a_large_flush_is_offloaded(
+    device: ImageDevice, runtime: CountingRuntime, flush_times: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_module, "SMALL_FLUSH", 10)
+    flush_times += [0.0] * 3
+    for _ in range(11):
+        run(device.write(0, [b"x"]))
     run(device.flush())
-    assert synced == [device.fileno()]
     assert runtime.offloaded == [os.fdatasync]
-    device.close()
+    run(device.write(0, [b"x"]))
+    run(device.flush())
+    assert runtime.offloaded == [os.fdatasync]
+
+
+def test_once_the_disk_is_slow_flushes_are_offloaded(
+    device: ImageDevice, runtime: CountingRuntime, flush_times: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "WARY", 2)
+    flush_times += [0.015] * 2 + [0.0] * 2 + [0.015] * 2
+    for offloaded in (0, 0, 1, 2, 2, 2):
+        run(device.flush())
+        assert len(runtime.offloaded) == offloaded
 
 
 def test_a_failed_flush_stays_failed(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ host disk or a truncated image must be an error of one request, not SIGBUS. Who 
 * `try_read` uses ``RWF_NOWAIT``: what the host has in memory comes at once. The rest has to wait for the disk: in
   place while the disk is quick, since the way to a thread and back takes longer than that; offloaded once it is not;
 * a write goes to the host's page cache, in place, so that writes are stored in the order they were made in;
-* a flush, the only slow part of writing, is offloaded.
+* a flush, the only slow part of writing, is offloaded, unless there is little to flush and the disk is quick.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import repeat
@@ -22,15 +21,12 @@ from typing import Any
 
 from minixfs.errors import DeviceError
 from minixfs.hw.blockdev.device import BlockDevice, Buffer, Data, clip_buffers
+from minixfs.hw.blockdev.patience import Patience
 from minixfs.hw.runtime import INLINE, Runtime
 
 IOV_MAX = os.sysconf("SC_IOV_MAX")
-PATIENCE = 0.001
-"""Seconds that a read in place may take. What it takes longer is held against the disk, what it saves is paid back."""
-FORBEARANCE = 0.02
-"""Seconds that may be held against the disk before it counts as slow: any disk has a slow read now and then."""
-WARY_READS = 50
-"""Reads that are offloaded once the disk counts as slow."""
+SMALL_FLUSH = 1 << 20
+"""Bytes written since the last flush up to which the next one is expected to be quick."""
 
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # <linux/falloc.h>
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
@@ -61,8 +57,8 @@ class ImageDevice(BlockDevice):
         except OSError as error:
             self.close()
             raise DeviceError(error.errno, f"{self.name}: {error.strerror}") from error
-        self._late = 0.0  # seconds held against the disk
-        self._wary = 0  # reads still to be offloaded because the disk was slow
+        self._reads, self._flushes = Patience(), Patience()
+        self._unflushed = 0  # bytes written since the last flush
         self._has_nowait = True  # until the host's file system says otherwise
         self._has_holes = stat.S_ISREG(mode)
         self._lost: OSError | None = None
@@ -91,7 +87,7 @@ class ImageDevice(BlockDevice):
         return moved if moved == length else None
 
     async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
-        if self._wary:
+        if self._reads.wary:
             moved = self.try_read(offset, buffers)
             if moved is not None:
                 return moved
@@ -101,13 +97,11 @@ class ImageDevice(BlockDevice):
             return 0
         views = buffers if length == wanted else clip_buffers(buffers, length)
         try:
-            if self._wary:
-                self._wary -= 1
-                moved = await self.runtime.offload(_move, os.preadv, self._fd, views, offset, length, 0)
+            if self._reads.lasts():
+                with self._reads:
+                    moved = _move(os.preadv, self._fd, views, offset, length, 0)
             else:
-                start = time.monotonic()
-                moved = _move(os.preadv, self._fd, views, offset, length, 0)
-                self._took(time.monotonic() - start)
+                moved = await self.runtime.offload(_move, os.preadv, self._fd, views, offset, length, 0)
             if moved < length:
                 raise OSError(errno.EIO, "the image has become shorter than it was when it was opened")
         except OSError as error:
@@ -125,12 +119,6 @@ class ImageDevice(BlockDevice):
             raise DeviceError(message=f"{self.name}: read past the end")
         return data
 
-    def _took(self, seconds: float) -> None:
-        """Judge the disk by how long a read in place kept everybody waiting."""
-        self._late = max(0.0, self._late + seconds - PATIENCE)
-        if self._late > FORBEARANCE:
-            self._late, self._wary = 0.0, WARY_READS
-
     async def write(self, offset: int, buffers: Sequence[Data]) -> int:
         self.check_writable()
         wanted = sum(map(len, buffers))
@@ -139,6 +127,7 @@ class ImageDevice(BlockDevice):
             return 0
         views = buffers if length == wanted else clip_buffers(buffers, length)
         try:
+            self._unflushed += length
             moved = _move(os.pwritev, self._fd, views, offset, length, 0)
             if moved < length:
                 raise OSError(errno.EIO, "the host stored only a part")
@@ -151,11 +140,16 @@ class ImageDevice(BlockDevice):
         and reports that only once, so a later success would promise data that is lost."""
         if self.read_only:
             return
-        try:
-            if self._lost is None:
-                await self.runtime.offload(os.fdatasync, self._fd)
-        except OSError as error:
-            self._lost = error
+        quick, self._unflushed = self._unflushed <= SMALL_FLUSH, 0
+        if self._lost is None:
+            try:
+                if quick and self._flushes.lasts():
+                    with self._flushes:
+                        os.fdatasync(self._fd)
+                else:
+                    await self.runtime.offload(os.fdatasync, self._fd)
+            except OSError as error:
+                self._lost = error
         if self._lost is not None:
             lost = self._lost
             raise DeviceError(lost.errno, f"{self.name}: flush: {lost.strerror}") from lost
