@@ -5,7 +5,7 @@ derives from it
 
 * `construct`: the declaration itself, for superblocks, dumps and messages, where speed does not matter;
 * `struct`: a `struct.Struct` that packs and unpacks one record in well under a microsecond, fields in order, arrays
-  flattened;
+  flattened, and `part` the same of some of its members;
 * `dtype`: a numpy dtype for bulk work on whole tables.
 
 `big_endian()` is the same record with every integer byte-swapped (MFS of 68000 machines). A unit test proves that the
@@ -47,6 +47,12 @@ class Record:
 
     def big_endian(self) -> Record:
         return Record(self._declaration, ">")
+
+    def part(self, first: str, last: str) -> tuple[struct.Struct, int]:
+        """The members from `first` to `last` alone: how they are packed, and at which byte of the record."""
+        names = self.fields[self.fields.index(first) : self.fields.index(last) + 1]
+        codes = [_code(member.subcon) for member in self._declaration.subcons if member.name in names]
+        return struct.Struct(self.order + "".join(codes)), self.offsets[first]
 
 
 def _element(member: Any) -> tuple[Any, int]:
