@@ -5,7 +5,7 @@
 names the members in the order of the disk: integers, byte strings and arrays of integers. From that are derived
 
 * `struct`: a `struct.Struct` that packs and unpacks one record in well under a microsecond, members in order, arrays
-  flattened; `parse` and `build` do the same with names;
+  flattened; `parse` and `build` do the same with names, `part` with some of the members;
 * `dtype`: a numpy dtype for bulk work on whole tables;
 * `construct`: a construct `Struct` for dumps and messages, where speed does not matter.
 
@@ -96,6 +96,12 @@ class Record:
 
     def big_endian(self) -> Record:
         return Record(">", **self._members)
+
+    def part(self, first: str, last: str) -> tuple[struct.Struct, int]:
+        """The members from `first` to `last` alone: how they are packed, and at which byte of the record."""
+        names = self.fields[self.fields.index(first) : self.fields.index(last) + 1]
+        codes = (_code(self._members[name]) for name in names)
+        return struct.Struct(self.order + "".join(codes)), self.offsets[first]
 
 
 def _code(member: Member) -> str:

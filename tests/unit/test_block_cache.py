@@ -142,6 +142,27 @@ def test_the_cache_grows_rather_than_break_the_order() -> None:
     assert cache.statistics.buffers == 10
 
 
+def test_new_blocks_are_blank_on_the_disk_before_anything_else_is_written() -> None:
+    """And those that were freed in between are not touched."""
+    recorder = Recorder(disk_of(40, 4096))
+    cache = cache_on(recorder)
+    cache.blank(range(20, 24), b"\xee" * 4096)
+    change(cache, 20, 1, Order.DIRECTORY)
+    change(cache, 5, 5)
+    cache.forget([22])
+    run(cache.flush())
+    written = [(entry.offset // 4096, bytes(entry.data)) for entry in recorder.log if isinstance(entry, Write)]
+    assert written == [
+        (20, b"\xee" * 8192),
+        (23, b"\xee" * 4096),
+        (5, b"\x05" * 4096),
+        (20, b"\x01" * 4096),
+    ]
+    run(cache.flush())
+    assert len(recorder.log) == len(written), "once is enough"
+    cache.check()
+
+
 @pytest.mark.parametrize(("size", "longest"), [(4096, 63), (8192, 31), (1024, 63)])
 def test_runs_have_a_longest_length(size: int, longest: int) -> None:
     """FS-03: 63 blocks of 4K, 31 of 8K."""

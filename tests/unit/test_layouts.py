@@ -82,6 +82,18 @@ def test_a_record_lies_packed_in_the_order_of_its_members() -> None:
     assert record.construct.sizeof() == record.dtype.itemsize == record.size == 17
 
 
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_part_of_a_record_is_that_part(name: str, rng: random.Random) -> None:
+    record = RECORDS[name]
+    raw = rng.randbytes(record.size)
+    parsed = record.construct.parse(raw)
+    for first in range(len(record.fields)):
+        last = rng.randrange(first, len(record.fields))
+        part, offset = record.part(record.fields[first], record.fields[last])
+        expected = [item for field in record.fields[first : last + 1] for item in _flat(parsed[field])]
+        assert list(part.unpack_from(raw, offset)) == expected
+
+
 @pytest.mark.parametrize("name", OFFSETS)
 def test_fields_lie_where_the_format_has_them(name: str) -> None:
     """Specification: file systems, 1.3, 1.4, 1.6, 1.8."""

@@ -38,7 +38,7 @@ class Bitmap:
         self._bits_per_block = 8 * cache.block_size
         self._lowest = lowest
         self._width = width
-        self._full: set[int] = set()
+        self._floor: dict[int, int] = {}  # of a map block: the bits below this one are set, or not for us
 
     async def count_free(self) -> int:
         """How many bits are free. Reads the whole map the first time."""
@@ -65,17 +65,17 @@ class Bitmap:
         first = origin // self._bits_per_block
         for step in range(blocks + 1):
             index = (first + step) % blocks
-            if index in self._full:
-                continue
-            lowest = self._lowest if index == 0 else 0
-            start = origin % self._bits_per_block if step == 0 else lowest
+            floor = self._floor_of(index)
+            start = max(origin % self._bits_per_block, floor) if step == 0 else floor
             limit = min(self._bits_per_block, self.bits - index * self._bits_per_block)
+            if start >= limit:
+                continue
             with await self._block(index) as buf:
                 bits = self._bits_of(buf)
                 bit = _first_zero(bits, start, limit)
+                if start == floor:
+                    self._floor[index] = limit if bit < 0 else bit
                 if bit < 0:
-                    if start == lowest:
-                        self._full.add(index)
                     continue
                 count = _zeros_from(bits, bit, min(limit, bit + wanted))
                 _fill(bits, bit, count, True)
@@ -93,12 +93,17 @@ class Bitmap:
         buf = self._cache.get_cached(self._start_block + index)
         if buf is None:
             return False
-        with buf:
-            byte, mask = within >> 3, 1 << (within & 7)
-            if buf.data[byte] & mask:
-                return False
-            buf.data[byte] |= mask
+        byte, mask = within >> 3, 1 << (within & 7)
+        value = buf.data[byte]
+        free = not value & mask
+        if free:
+            buf.data[byte] = value | mask
             self._cache.mark_dirty(buf, Order.MAP)
+        self._cache.put(buf)
+        if not free:
+            return False
+        if within == self._floor_of(index):
+            self._floor[index] = within + 1
         if self.free_bits is not None:
             self.free_bits -= 1
         return True
@@ -149,9 +154,18 @@ class Bitmap:
                     raise Corrupt(f"freeing a free {self._what}", block=buf.block)
                 _fill(bits, start, part, False)
                 self._store(buf, bits)
-            self._full.discard(index)
+            if start < self._floor_of(index):
+                self._floor[index] = max(start, 0 if index else self._lowest)
             bit += part
             count -= part
+
+    @property
+    def lowest_free(self) -> int:
+        """No bit below this one is free: as far as is known, and in the first map block."""
+        return self._floor_of(0)
+
+    def _floor_of(self, index: int) -> int:
+        return self._floor.get(index, 0 if index else self._lowest)
 
     async def _block(self, index: int) -> Buf:
         block = self._start_block + index

@@ -66,6 +66,7 @@ class Directories(ABC, Generic[I]):
         self._inodes = inodes
         self._zones = zones
         self._name_max = volume.shape.name_max
+        self._empty_block = self._empty()
         self._indexes: OrderedDict[int, I] = OrderedDict()
         self._indexed = 0
         self._blocks: dict[int, list[int]] = {}  # disk blocks of each directory in use; they never move
@@ -192,8 +193,8 @@ class Directories(ABC, Generic[I]):
     def _begin(self, directory: Inode, parent: Inode, buf: Buf) -> I:
         """Fill the first block of a new directory."""
 
-    def _empty_block(self) -> bytes:
-        """What a new block holds until an entry is in it. It is on the disk before the directory reaches that far."""
+    def _empty(self) -> bytes:
+        """What a new block holds until an entry is in it."""
         return bytes(self._volume.block_size)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
@@ -245,9 +246,10 @@ class Directories(ABC, Generic[I]):
     async def _grow(self, directory: Inode, number: int) -> Buf:
         """The new last block of the directory, empty, in use.
 
-        It is written to the disk at once: what a new zone held before must never be taken for entries after a crash.
+        Empty is what it is on the disk before anything leads to it: what a new zone held before must never be taken
+        for entries after a crash.
         """
-        volume = self._volume
+        volume, cache = self._volume, self._volume.cache
         index = number >> volume.zone_shift
         if (number + 1) * volume.block_size > volume.shape.max_file_size:
             raise FileTooBig
@@ -256,18 +258,17 @@ class Directories(ABC, Generic[I]):
         if not zone:
             zone, _ = await volume.allocate_zones(volume.goal(directory), 1)
             try:
-                offset = volume.zone_block(zone) * volume.block_size
-                await volume.cache.device.write(offset, [self._empty_block() * (1 << volume.zone_shift)])
                 await self._zones.assign(directory, index, zone, 1)
             except BaseException:
                 volume.free_zones(zone, 1)
                 raise
+            cache.blank(range(volume.zone_block(zone), volume.zone_block(zone + 1)), self._empty_block)
         block = volume.zone_block(zone) + (number & ((1 << volume.zone_shift) - 1))
         blocks = self._blocks.get(directory.num)
         if blocks is not None and len(blocks) == number:
             blocks.extend(range(block, volume.zone_block(zone + 1)))
-        buf = await volume.cache.get(block, directory.num, number * volume.block_size, read=False)
-        buf.data[:] = self._empty_block()
+        buf = await cache.get(block, directory.num, number * volume.block_size, read=False)
+        buf.data[:] = self._empty_block
         return buf
 
     def _changed(self, directory: Inode) -> None:

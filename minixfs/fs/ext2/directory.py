@@ -8,8 +8,12 @@ declared to have none.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from struct import Struct
 
 from minixfs.errors import Corrupt, NotDirectory
 from minixfs.fs.disk.directory import Directories, Entry, Index
@@ -31,14 +35,23 @@ def needed(name_length: int) -> int:
     return 8 + name_length + 3 & ~3
 
 
+@cache
+def _form(name_length: int) -> Struct:
+    """A whole entry with a name of this length."""
+    return Struct(f"{_HEAD.format}{needed(name_length) - _HEAD.size}s")
+
+
 @dataclass(slots=True)
 class RoomIndex(Index):
-    """`gaps` has for each block the size and offset of its largest known gap; blocks in `unsure` may have larger ones.
+    """Of each block: `starts` has the offsets of its entries, `gaps` the size and offset of its largest known gap.
 
-    `first` is for each size of entry the first block that may have room for it.
+    Blocks in `several` may have other gaps, those in `unsure` larger ones. `first` is for each size of entry the first
+    block that may have room for it.
     """
 
+    starts: list[array[int]] = field(default_factory=list)
     gaps: list[tuple[int, int]] = field(default_factory=list)
+    several: set[int] = field(default_factory=set)
     unsure: set[int] = field(default_factory=set)
     first: dict[int, int] = field(default_factory=dict)
 
@@ -47,9 +60,9 @@ class Ext2Directories(Directories[RoomIndex]):
     """The directories of an ext2 volume."""
 
     def __init__(self, volume: Ext2Volume, inodes: InodeTable, zones: ZoneMap) -> None:
-        super().__init__(volume, inodes, zones)
-        self._typed = bool(volume.superblock.incompat & layout.INCOMPAT_FILETYPE)
         self._size = volume.block_size
+        self._typed = bool(volume.superblock.incompat & layout.INCOMPAT_FILETYPE)
+        super().__init__(volume, inodes, zones)
 
     # ---- looking ---------------------------------------------------------------------------------------------------
 
@@ -70,7 +83,10 @@ class Ext2Directories(Directories[RoomIndex]):
 
     async def block_for_new(self, directory: Inode, name: bytes) -> int | None:
         index = await self._index(directory)
-        number = await self._with_room(directory, index, needed(len(self.clip(name))))
+        need = needed(len(self.clip(name)))
+        number = self._room_at_hand(index, need)
+        if number is None:
+            number = await self._with_room(directory, index, need)
         if number == len(index.gaps):
             return None
         with await self._block(directory, number) as buf:
@@ -86,13 +102,16 @@ class Ext2Directories(Directories[RoomIndex]):
         for number in range(directory.size // self._size):
             base = number * self._size
             largest = (0, 0)
+            starts = array("H")
             with await self._block(directory, number) as buf:
                 for offset, length, ino, name in self._scan(directory, buf):
                     if ino:
                         index.names.setdefault(name, base + offset << 32 | ino)
                     largest = max(largest, (_gap(length, ino, name), offset))
+                    starts.append(offset)
+            index.starts.append(starts)
             index.gaps.append(largest)
-            index.unsure.add(number)
+            index.several.add(number)
         return index
 
     def _scan(self, directory: Inode, buf: Buf) -> Iterator[tuple[int, int, int, bytes]]:
@@ -111,18 +130,25 @@ class Ext2Directories(Directories[RoomIndex]):
     async def _add(self, directory: Inode, index: RoomIndex, name: bytes, inode: Inode) -> Entry:
         assert isinstance(directory, Ext2Inode)
         need = needed(len(name))
-        number = await self._with_room(directory, index, need)
+        number = self._room_at_hand(index, need)
+        if number is None:
+            number = await self._with_room(directory, index, need)
         if number == len(index.gaps):
             buf = await self._grow(directory, number)
+            index.starts.append(array("H", [0]))
             index.gaps.append((self._size, 0))
             directory.size = max(directory.size, (number + 1) * self._size)
         else:
-            buf = await self._block(directory, number)
+            buf = self._block_cached(directory, number) or await self._block(directory, number)
         directory.flags &= ~layout.FLAG_INDEX
-        offset = self._split(index, number, buf, need)
-        position = number * self._size + offset
-        self._write(buf, position, inode, name)
-        return Entry(directory, name, position, buf)
+        offset, length = self._split(index, number, buf, need)
+        self._store(buf, offset, length, inode, name)
+        return Entry(directory, name, number * self._size + offset, buf)
+
+    def _room_at_hand(self, index: RoomIndex, need: int) -> int | None:
+        """What `_with_room` would tell if it found room where it looks first; else None."""
+        number = index.first.get(need, 0)
+        return number if number < len(index.gaps) and index.gaps[number][0] >= need else None
 
     async def _with_room(self, directory: Inode, index: RoomIndex, need: int) -> int:
         """The first block with a gap of `need` bytes, or the number of blocks."""
@@ -143,8 +169,8 @@ class Ext2Directories(Directories[RoomIndex]):
             index.gaps[number] = max(rows)
         index.unsure.discard(number)
 
-    def _split(self, index: RoomIndex, number: int, buf: Buf, need: int) -> int:
-        """Make an entry of at least `need` bytes at the start of the block's largest gap; return its offset."""
+    def _split(self, index: RoomIndex, number: int, buf: Buf, need: int) -> tuple[int, int]:
+        """Take the block's largest gap, of at least `need` bytes, for an entry: where it begins, and its length."""
         gap, offset = index.gaps[number]
         ino, length, name_length, kind = _HEAD.unpack_from(buf.data, offset)
         length = self._length(length)
@@ -152,51 +178,64 @@ class Ext2Directories(Directories[RoomIndex]):
             own = needed(name_length)
             _HEAD.pack_into(buf.data, offset, ino, own, name_length, kind)
             offset, length = offset + own, length - own
-        _HEAD.pack_into(buf.data, offset, 0, self._stored(length), 0, 0)
+            starts = index.starts[number]
+            starts.insert(bisect_left(starts, offset), offset)
         index.gaps[number] = (gap - need, offset)
-        return offset
+        if number in index.several:
+            index.unsure.add(number)
+        return offset, length
 
     def _erase(self, entry: Entry, index: RoomIndex | None) -> None:
         data, (number, target) = entry.buf.data, divmod(entry.position, self._size)
-        offset = previous = 0
-        while offset < target:
-            previous, offset = offset, offset + self._length(_HEAD.unpack_from(data, offset)[1])
+        starts = self._starts(data, target) if index is None else index.starts[number]
+        place = bisect_left(starts, target)
         length = self._length(_HEAD.unpack_from(data, target)[1])
         if target:
+            previous = starts[place - 1]
             ino, before, name_length, kind = _HEAD.unpack_from(data, previous)
             _HEAD.pack_into(data, previous, ino, self._stored(before + length), name_length, kind)
             gap = (before + length - (needed(name_length) if ino else 0), previous)
+            del starts[place]
         else:
             _HEAD.pack_into(data, 0, 0, self._stored(length), 0, 0)
             gap = (length, 0)
         self._volume.cache.mark_dirty(entry.buf, Order.DIRECTORY)
         if index is not None:
-            index.unsure.add(number)
+            index.several.add(number)
             known = index.gaps[number]
-            index.gaps[number] = gap if known[1] in (target, previous) else max(gap, known)
+            # a gap that the freed entry touched is part of the new one
+            index.gaps[number] = gap if known[1] in (target, gap[1]) else max(gap, known)
             for need, first in index.first.items():
                 if first > number and need <= gap[0]:
                     index.first[need] = number
 
+    def _starts(self, data: memoryview, end: int) -> array[int]:
+        """The offsets of the entries in front of `end`, and `end`."""
+        starts, offset = array("H"), 0
+        while offset < end:
+            starts.append(offset)
+            offset += self._length(_HEAD.unpack_from(data, offset)[1])
+        starts.append(end)
+        return starts
+
     def _begin(self, directory: Inode, parent: Inode, buf: Buf) -> RoomIndex:
-        _HEAD.pack_into(buf.data, 0, 0, _SMALLEST, 0, 0)
-        _HEAD.pack_into(buf.data, _SMALLEST, 0, self._stored(self._size - _SMALLEST), 0, 0)
-        self._write(buf, 0, directory, b".")
-        self._write(buf, _SMALLEST, parent, b"..")
+        self._store(buf, 0, _SMALLEST, directory, b".")
+        self._store(buf, _SMALLEST, self._size - _SMALLEST, parent, b"..")
         directory.size = self._size
         names = {b".": directory.num, b"..": _SMALLEST << 32 | parent.num}
-        return RoomIndex(names, gaps=[(self._size - 2 * _SMALLEST, _SMALLEST)])
+        return RoomIndex(names, [array("H", [0, _SMALLEST])], [(self._size - 2 * _SMALLEST, _SMALLEST)])
 
     def _write(self, buf: Buf, position: int, inode: Inode, name: bytes) -> None:
-        data, offset = buf.data, position % self._size
-        length = _HEAD.unpack_from(data, offset)[1]
+        offset = position % self._size
+        self._store(buf, offset, self._length(_HEAD.unpack_from(buf.data, offset)[1]), inode, name)
+
+    def _store(self, buf: Buf, offset: int, length: int, inode: Inode, name: bytes) -> None:
         kind = layout.FILE_TYPES[inode.mode & 0o170000] if self._typed else 0
-        _HEAD.pack_into(data, offset, inode.num, length, len(name), kind)
-        padded = name.ljust(needed(len(name)) - 8, b"\0")
-        data[offset + 8 : offset + 8 + len(padded)] = padded
+        size = len(name)
+        _form(size).pack_into(buf.data, offset, inode.num, self._stored(length), size, kind, name)
         self._volume.cache.mark_dirty(buf, Order.DIRECTORY)
 
-    def _empty_block(self) -> bytes:
+    def _empty(self) -> bytes:
         return _HEAD.pack(0, self._stored(self._size), 0, 0).ljust(self._size, b"\0")
 
     def _length(self, stored: int) -> int:

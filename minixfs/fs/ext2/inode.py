@@ -16,11 +16,20 @@ from minixfs.fs.ext2 import layout
 from minixfs.fs.ext2.group import Groups
 from minixfs.fs.ext2.superblock import Superblock
 
-_EXTRA_OFFSET = layout.INODE.size
-_EXTRA = layout.INODE_EXTRA.offsets
-_STAMPS = (("atime", "i_atime_extra"), ("ctime", "i_ctime_extra"), ("mtime", "i_mtime_extra"))
 _POINTERS = layout.DIRECT_BLOCKS + layout.LEVELS
-_BLOCK_OFFSET = layout.INODE.offsets["i_block"]
+_RECORD = layout.INODE.struct
+_HEAD, _HEAD_AT = layout.INODE.part("i_mode", "i_mtime")
+_COUNTS, _COUNTS_AT = layout.INODE.part("i_gid", "i_flags")
+_BLOCKS, _BLOCKS_AT = layout.INODE.part("i_block", "i_block")
+_GENERATION, _GENERATION_AT = layout.INODE.part("i_generation", "i_generation")
+_ACL, _ACL_AT = layout.INODE.part("i_file_acl", "i_size_high")
+_OWNER, _OWNER_AT = layout.INODE.part("i_uid_high", "i_gid_high")
+
+_EXTRA_AT = layout.INODE.size
+_BIRTH, _BIRTH_AT = layout.INODE_EXTRA.part("i_crtime", "i_crtime_extra")
+_FINE = [layout.INODE_EXTRA.part("i_ctime_extra", last)[0] for last in layout.INODE_EXTRA.fields[2:5]]
+"""The finer parts of the ctime, of that and the mtime, of these and the atime."""
+_FINE_AT = layout.INODE_EXTRA.offsets["i_ctime_extra"]
 
 
 class Ext2Inode(Inode):
@@ -67,47 +76,47 @@ class Ext2Codec(Codec):
         self.size = superblock.inode_size
         self._superblock = superblock
         self._groups = groups
-        self._struct = layout.INODE.struct
         self._sectors = superblock.block_size // layout.SECTOR
+        self._per_group = superblock.inodes_per_group
+        self._per_block = superblock.inodes_per_block
 
     def locate(self, number: int) -> tuple[int, int]:
-        group, index = divmod(number - 1, self._superblock.inodes_per_group)
-        block, index = divmod(index, self._superblock.inodes_per_block)
+        group, index = divmod(number - 1, self._per_group)
+        block, index = divmod(index, self._per_block)
         return self._groups.table[group].inode_table + block, index * self.size
 
     def load(self, number: int, data: memoryview, offset: int) -> Ext2Inode:
         inode = Ext2Inode(number)
-        inode.raw = bytearray(data[offset : offset + self.size])
+        inode.raw = raw = bytearray(data[offset : offset + self.size])
         (
-            inode.mode, uid, size, atime, ctime, mtime, _, gid, inode.nlinks, sectors, inode.flags, _,
-            *rest
-        ) = self._struct.unpack_from(inode.raw)  # fmt: skip
+            inode.mode, uid, size, atime, ctime, mtime, _, gid, inode.nlinks, sectors, inode.flags, _, *rest
+        ) = _RECORD.unpack_from(raw)  # fmt: skip
         inode.zones = rest[:_POINTERS]
-        _, inode.acl_block, size_high, _, _, _, uid_high, gid_high, _, _ = rest[_POINTERS:]
+        _, acl_block, size_high, _, _, _, uid_high, gid_high, _, _ = rest[_POINTERS:]
+        inode.acl_block = acl_block
         inode.uid, inode.gid = uid_high << 16 | uid, gid_high << 16 | gid
         inode.size = size_high << 32 | size if inode.is_regular else size
-        inode.atime, inode.ctime, inode.mtime = (
-            self._time(inode.raw, seconds, extra)
-            for seconds, (_, extra) in zip((atime, ctime, mtime), _STAMPS, strict=True)
-        )
-        inode.zones_used = max(sectors // self._sectors - bool(inode.acl_block), 0)
+        count = self._fine_stamps(raw)
+        fine = (*_FINE[count - 1].unpack_from(raw, _EXTRA_AT + _FINE_AT), 0, 0) if count else (0, 0, 0)
+        inode.ctime, inode.mtime, inode.atime = _join(ctime, fine[0]), _join(mtime, fine[1]), _join(atime, fine[2])
+        inode.zones_used = max(sectors // self._sectors - (acl_block != 0), 0)
         return inode
 
     def store(self, inode: Inode, data: memoryview, offset: int) -> None:
         assert isinstance(inode, Ext2Inode)
-        raw = inode.raw
-        fields = list(self._struct.unpack_from(raw))
-        regular = inode.is_regular
-        fields[:6] = (inode.mode, inode.uid & 0xFFFF, inode.size & 0xFFFFFFFF, *self._stamps(inode))
-        fields[7:11] = (inode.gid & 0xFFFF, inode.nlinks, self._sectors_of(inode), inode.flags)
-        fields[12 : 12 + _POINTERS] = inode.zones
-        fields[12 + _POINTERS + 1 : 12 + _POINTERS + 3] = (inode.acl_block, inode.size >> 32 if regular else 0)
-        fields[-4:-2] = (inode.uid >> 16, inode.gid >> 16)
-        self._struct.pack_into(raw, 0, *fields)
-        for name, extra in _STAMPS:
-            if self._has(raw, extra):
-                struct.pack_into("<L", raw, _EXTRA_OFFSET + _EXTRA[extra], _split(getattr(inode, name))[1])
-        if regular and inode.size > layout.LARGE_FILE:
+        raw, size, uid, gid = inode.raw, inode.size, inode.uid, inode.gid
+        atime, ctime, mtime = _split(inode.atime), _split(inode.ctime), _split(inode.mtime)
+        _HEAD.pack_into(raw, _HEAD_AT, inode.mode, uid & 0xFFFF, size & 0xFFFFFFFF, atime[0], ctime[0], mtime[0])
+        acl_block = inode.acl_block
+        sectors = (max(inode.zones_used or 0, 0) + (acl_block != 0)) * self._sectors
+        _COUNTS.pack_into(raw, _COUNTS_AT, gid & 0xFFFF, inode.nlinks, sectors, inode.flags)
+        _BLOCKS.pack_into(raw, _BLOCKS_AT, *inode.zones)
+        _ACL.pack_into(raw, _ACL_AT, acl_block, size >> 32 if inode.is_regular else 0)
+        _OWNER.pack_into(raw, _OWNER_AT, uid >> 16, gid >> 16)
+        count = self._fine_stamps(raw)
+        if count:
+            _FINE[count - 1].pack_into(raw, _EXTRA_AT + _FINE_AT, *(ctime[1], mtime[1], atime[1])[:count])
+        if size > layout.LARGE_FILE and inode.is_regular:
             self._superblock.allow_large_files()
         data[offset : offset + self.size] = raw
 
@@ -118,37 +127,29 @@ class Ext2Codec(Codec):
         inode.zones = [0] * _POINTERS
         inode.acl_block = 0
         inode.flags = parent.flags & _inherited(mode)
-        inode.raw = bytearray(self.size)
-        struct.pack_into("<L", inode.raw, layout.INODE.offsets["i_generation"], random.getrandbits(32))
-        if self.size > _EXTRA_OFFSET:
-            extra = min(max(self._superblock.want_extra_isize, 4), self.size - _EXTRA_OFFSET) & ~3
-            struct.pack_into("<H", inode.raw, _EXTRA_OFFSET, extra)
-        if self._has(inode.raw, "i_crtime_extra"):
-            struct.pack_into("<LL", inode.raw, _EXTRA_OFFSET + _EXTRA["i_crtime"], *_split(now))
+        inode.raw = raw = bytearray(self.size)
+        _GENERATION.pack_into(raw, _GENERATION_AT, random.getrandbits(32))
+        if self.size > _EXTRA_AT:
+            extra = min(max(self._superblock.want_extra_isize, 4), self.size - _EXTRA_AT) & ~3
+            raw[_EXTRA_AT : _EXTRA_AT + 2] = extra.to_bytes(2, "little")
+            if extra >= _BIRTH_AT + _BIRTH.size:
+                _BIRTH.pack_into(raw, _EXTRA_AT + _BIRTH_AT, *_split(now))
         return inode
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
-    def _has(self, raw: bytearray, field: str) -> bool:
-        """Whether the record reaches as far as this field of its second part."""
-        if self.size <= _EXTRA_OFFSET:
-            return False
-        extra = int.from_bytes(raw[_EXTRA_OFFSET : _EXTRA_OFFSET + 2], "little")
-        return _EXTRA[field] + 4 <= min(extra, self.size - _EXTRA_OFFSET)
+    def _fine_stamps(self, raw: bytearray) -> int:
+        """How many of the three stamps have finer parts in the record."""
+        if self.size <= _EXTRA_AT:
+            return 0
+        extra = min(raw[_EXTRA_AT] | raw[_EXTRA_AT + 1] << 8, self.size - _EXTRA_AT)
+        return min(max(extra - _FINE_AT, 0) // 4, len(_FINE))
 
-    def _time(self, raw: bytearray, seconds: int, extra: str) -> int:
-        seconds -= (seconds & 0x80000000) << 1
-        if not self._has(raw, extra):
-            return seconds * NS
-        word = int.from_bytes(raw[_EXTRA_OFFSET + _EXTRA[extra] : _EXTRA_OFFSET + _EXTRA[extra] + 4], "little")
-        return (seconds + ((word & 3) << 32)) * NS + min(word >> 2, NS - 1)
 
-    @staticmethod
-    def _stamps(inode: Inode) -> tuple[int, ...]:
-        return tuple(time // NS & 0xFFFFFFFF for time in (inode.atime, inode.ctime, inode.mtime))
-
-    def _sectors_of(self, inode: Ext2Inode) -> int:
-        return (max(inode.zones_used or 0, 0) + bool(inode.acl_block)) * self._sectors
+def _join(seconds: int, fine: int) -> int:
+    """The stamp that `_split` made two words of."""
+    seconds += ((fine & 3) << 32) - ((seconds & 0x80000000) << 1)
+    return seconds * NS + min(fine >> 2, NS - 1)
 
 
 def _split(time: int) -> tuple[int, int]:

@@ -108,10 +108,13 @@ class Ext2Volume(Volume):
             number = (home + step) % len(groups.table)
             if groups.table[number].free_blocks <= 0:
                 continue
-            found = await self._block_map(number).allocate(origin if step == 0 else 0, wanted)
-            if found is None:
-                continue
-            bit, count = found
+            bitmap = self._block_map(number)
+            bit, count = max(origin if step == 0 else 0, bitmap.lowest_free), 1
+            if wanted > 1 or not bitmap.claim(bit):
+                found = await bitmap.allocate(bit, wanted)
+                if found is None:
+                    continue
+                bit, count = found
             block = superblock.group_start(number) + bit
             groups.count(number, blocks=-count)
             if self._has_metadata(block, count):
@@ -176,10 +179,15 @@ class Ext2Volume(Volume):
             number = (start + step) % len(self.groups.table)
             if self.groups.table[number].free_inodes <= 0:
                 continue
-            found = await self._inode_map(number).allocate(0)
-            if found is not None:
-                self.groups.count(number, inodes=-1, directories=int(directory))
-                return number * per_group + found[0] + 1
+            bitmap = self._inode_map(number)
+            bit = bitmap.lowest_free
+            if not bitmap.claim(bit):
+                found = await bitmap.allocate(bit)
+                if found is None:
+                    continue
+                bit = found[0]
+            self.groups.count(number, inodes=-1, directories=int(directory))
+            return number * per_group + bit + 1
         return None
 
     def free_inode(self, inode: Inode) -> None:

@@ -24,13 +24,13 @@ buffers that VM knows are whole pages; there are at most `capacity` buffers unle
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from minixfs.errors import DeviceError, NoSpace
 from minixfs.fs.libminixfs import heuristic
 from minixfs.fs.libminixfs.buffer import Buf, CacheStatistics
 from minixfs.fs.libminixfs.write_order import Order, WriteOrder
-from minixfs.hw.blockdev.device import BlockDevice
+from minixfs.hw.blockdev.device import BlockDevice, Data
 from minixfs.hw.runtime import Event
 from minixfs.vm.pagecache import PageCache
 from minixfs.vm.pool import PAGE_SIZE
@@ -64,6 +64,7 @@ class BlockCache:
         self._lru: OrderedDict[int, Buf] = OrderedDict()
         self._spilled: set[int] = set()
         self._loading: dict[int, Event] = {}
+        self._blank: dict[int, bytes] = {}
         self.write_order = WriteOrder()
         self._usage_change = 0
         self._hits = self._misses = 0
@@ -146,9 +147,14 @@ class BlockCache:
             if not buf.count:
                 self._lru[buf.block] = buf
 
+    def blank(self, blocks: Iterable[int], content: bytes) -> None:
+        """What the disk has in these new blocks must never be seen: `flush` replaces it before it writes anything."""
+        self._blank |= dict.fromkeys(blocks, content)
+
     def forget(self, blocks: Iterable[int]) -> None:
         """The blocks were freed: drop them unwritten, and VM's pages and file associations with them."""
         for block in blocks:
+            self._blank.pop(block, None)
             buf = self._bufs.get(block)
             if buf is not None:
                 self.mark_clean(buf)
@@ -168,6 +174,8 @@ class BlockCache:
 
     async def flush(self) -> int:
         """Write every dirty buffer, in order; return how many. On DeviceError what is unwritten stays dirty."""
+        if self._blank:
+            await self._write_blank()
         count = await self._write(list(self.dirty.values()))
         self.write_order.keep(self.dirty.keys())
         return count
@@ -320,31 +328,45 @@ class BlockCache:
             return 0
 
     async def _write(self, bufs: list[Buf]) -> int:
-        longest = max(1, (MAX_RUN_PAGES - 1) // self._block_pages)
         for buf in bufs:
             buf.count += 1
         try:
-            run: list[Buf] = []
-            for buf in self.write_order.sort(bufs):
-                if run and (len(run) == longest or buf.block != run[-1].block + 1):
-                    await self._write_run(run)
-                    run = []
-                run.append(buf)
-            if run:
-                await self._write_run(run)
+            ordered = self.write_order.sort(bufs)
+            for start, end in self._runs([buf.block for buf in ordered]):
+                run = ordered[start:end]
+                written = await self._write_blocks(run[0].block, [buf.data for buf in run])
+                for buf in run[:written]:
+                    self.mark_clean(buf)
+                if written < len(run):
+                    raise DeviceError(message=f"{self.device.name}: short write at block {run[0].block}")
         finally:
             for buf in bufs:
                 self.put(buf)
         return len(bufs)
 
-    async def _write_run(self, run: list[Buf]) -> None:
-        moved = await self.device.write(run[0].block * self.block_size, [buf.data for buf in run])
+    async def _write_blank(self) -> None:
+        blocks = sorted(self._blank)
+        for start, end in self._runs(blocks):
+            run = blocks[start:end]
+            if await self._write_blocks(run[0], [self._blank[block] for block in run]) < len(run):
+                raise DeviceError(message=f"{self.device.name}: short write at block {run[0]}")
+        self._blank.clear()
+
+    def _runs(self, blocks: list[int]) -> Iterator[tuple[int, int]]:
+        """Where in the row rows of consecutive blocks begin and end, each short enough for one transfer."""
+        longest = max(1, (MAX_RUN_PAGES - 1) // self._block_pages)
+        start = 0
+        for end in range(1, len(blocks) + 1):
+            if end == len(blocks) or end - start == longest or blocks[end] != blocks[end - 1] + 1:
+                yield start, end
+                start = end
+
+    async def _write_blocks(self, block: int, contents: Sequence[Data]) -> int:
+        """Write consecutive blocks; return how many of them were written whole."""
+        moved = await self.device.write(block * self.block_size, contents)
         self._writes += 1
         self._blocks_written += moved // self.block_size
-        for buf in run[: moved // self.block_size]:
-            self.mark_clean(buf)
-        if moved < len(run) * self.block_size:
-            raise DeviceError(message=f"{self.device.name}: short write at block {run[0].block}")
+        return moved // self.block_size
 
     def _map_spilled(self, block: int) -> Buf | None:
         """The block from VM's pages, if they still hold it."""

@@ -43,6 +43,8 @@ class WriteOrder:
 
     def binds(self, first: int, then: int) -> bool:
         """Whether block `first` is already bound to be written before block `then`, directly or not."""
+        if first == then or then in self._first.get(first, ()):
+            return False
         stack, seen = [then], {then}
         while stack:
             for block in self._first.get(stack.pop(), ()):
