@@ -13,7 +13,7 @@ import click
 from minixfs.errors import MinixFsError, UsageError
 
 if TYPE_CHECKING:
-    from minixfs.daemon.serve import MountRequest
+    from minixfs.daemon.options import MountRequest
 
 EXIT_USAGE = 1
 EXIT_FAILED = 32
@@ -50,8 +50,7 @@ def mount(
     minixfs mount -o ro,uid=1000 disk.img:p0s1 mnt
     minixfs mount --tree minix.img mnt
     """
-    from minixfs.daemon.options import parse
-    from minixfs.daemon.serve import MountRequest
+    from minixfs.daemon.options import MountRequest, parse
 
     options = parse(words)
     options.ro = options.ro or read_only

@@ -6,7 +6,7 @@ import ctypes
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from minixfs.errors import UsageError
 
@@ -17,8 +17,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _MNT_DETACH = 2
 
 
-@dataclass(frozen=True, slots=True)
-class KernelMount:
+class KernelMount(NamedTuple):
     """One line of /proc/self/mountinfo. `device` is "major:minor", unique to the mount while it lives.
 
     `user` is who mounted it, where the file system says so (FUSE does), else root.

@@ -1,4 +1,4 @@
-"""The words of ``-o`` (mount(8) style) and what they mean for a mount.
+"""The words of ``-o`` (mount(8) style) and what they mean for a mount; and all that a mount is told, `MountRequest`.
 
 `parse` takes the words as they come from a command line or fstab, refuses unknown ones with a suggestion, and
 swallows those that mount(8) and systemd keep for themselves. `WORDS` is the table that the help text and manual are
@@ -7,8 +7,10 @@ made of.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from minixfs.daemon.call import NORMAL_WORKERS
 from minixfs.errors import UsageError
@@ -82,6 +84,22 @@ class MountOptions:
     check_locks: bool = False
     noxattr: bool = False
     kernel: set[str] = field(default_factory=set)
+
+
+class MountRequest(NamedTuple):
+    """What to mount where. `also` lists further partitions and their directories; `tree` takes them from fstab."""
+
+    image: str
+    directory: str
+    options: MountOptions
+    partition: str | None
+    tree: bool
+    also: list[tuple[str, str]]
+
+    @property
+    def source(self) -> str:
+        """What the kernel's mount table is to say. pyfuse3 wants ASCII."""
+        return os.path.abspath(self.image).encode("ascii", "backslashreplace").decode()
 
 
 class UnknownWord(UsageError):

@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pyfuse3
 import trio
@@ -24,7 +23,7 @@ from minixfs.daemon.call import LockChecker
 from minixfs.daemon.control import Final
 from minixfs.daemon.control_server import ControlServer
 from minixfs.daemon.fuse import FuseFace
-from minixfs.daemon.options import MountOptions
+from minixfs.daemon.options import MountOptions, MountRequest
 from minixfs.daemon.runtime import TrioRuntime
 from minixfs.daemon.vfs import Limits, Vfs
 from minixfs.daemon.view import View
@@ -37,23 +36,6 @@ SPARE_TASKS = 2
 """Tasks that read requests beyond those that can be served at once, so that a forget never waits for a worker."""
 Ready = Callable[[list[str]], None]
 """Called once, with the warnings of the mount, when the mount answers."""
-
-
-@dataclass(slots=True)
-class MountRequest:
-    """What to mount where. `also` lists further partitions and their directories; `tree` takes them from fstab."""
-
-    image: str
-    directory: str
-    options: MountOptions
-    partition: str | None = None
-    tree: bool = False
-    also: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def source(self) -> str:
-        """What the kernel's mount table is to say. pyfuse3 wants ASCII."""
-        return os.path.abspath(self.image).encode("ascii", "backslashreplace").decode()
 
 
 def serve(request: MountRequest, ready: Ready) -> None:

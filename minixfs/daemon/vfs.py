@@ -12,7 +12,7 @@ A mount's slot number is part of the key of all its vnodes; slot 0 is the root.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from minixfs.daemon.call import NORMAL_WORKERS, Call, LockChecker, Workers
 from minixfs.daemon.objects import Vmnt, Vnode, VnodeTable, dup
@@ -28,8 +28,7 @@ MAX_MOUNTS = 16
 PEEK_SIZE = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Sizes of the tables; 0 means no bound. MINIX has 8 workers, 1024 vnodes and 255 descriptors a process."""
 
     workers: int = NORMAL_WORKERS

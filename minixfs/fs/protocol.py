@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from minixfs.errors import NotImplementedBy
 from minixfs.hw.blockdev.device import Buffer, Data
@@ -108,8 +108,7 @@ class Stat:
     ctime: int
 
 
-@dataclass(slots=True)
-class StatVfs:
+class StatVfs(NamedTuple):
     """Usage of a file system. `blocks`, `bfree` and `bavail` are in units of `frsize` bytes."""
 
     bsize: int
@@ -133,13 +132,12 @@ class DirEntry:
     name: bytes
 
 
-@dataclass(slots=True)
-class Mounted:
+class Mounted(NamedTuple):
     """The answer to `readsuper`: the root (one reference), and whether the server wants to be asked read-only."""
 
     root: Node
     read_only: bool
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
 
 
 class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSYS

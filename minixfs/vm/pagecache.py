@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from minixfs.vm.pool import PAGE_SIZE, PagePool
 
@@ -31,8 +31,7 @@ DeviceKey = tuple[int, int]
 FileKey = tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class PageCacheStatistics:
+class PageCacheStatistics(NamedTuple):
     """A moment's figures: pages cached, and counts since the start of block look-ups and of blocks pushed out."""
 
     cached_pages: int

@@ -37,6 +37,27 @@ def test_wrong_words_are_told(image: Path, directory: Path, words: str, says: st
     assert len(refused.stderr.splitlines()) == 1
 
 
+def test_a_mount_answers_before_it_loads_what_it_may_never_need(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    with Mount(image) as mount:
+        os.listdir(mount.path)
+        loaded = {line.rpartition("|")[2].strip() for line in mount.log.splitlines() if line.startswith("import time:")}
+    assert {"trio", "minixfs.daemon.serve"} <= loaded
+    heavy = {"asyncio", "construct", "json", "logging.handlers", "msgspec", "numpy", "rich"}
+    heavy |= {"minixfs.image", "minixfs.mkfs", "minixfs.fsck", "minixfs.trees"}
+    assert not heavy & loaded
+
+
+def test_unmounting_needs_no_event_loop(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Mount(image) as mount:
+        monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+        done = minixfs("umount", mount.path)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0
+    assert "minixfs.daemon.control" in loaded
+    assert not {"trio", "pyfuse3", "asyncio", "numpy", "construct", "minixfs.daemon.vfs"} & loaded
+
+
 @pytest.mark.parametrize(
     ("image_name", "directory_name", "code", "says"),
     [

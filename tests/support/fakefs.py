@@ -120,7 +120,7 @@ class FakeFs(Recorder, DiskServer):
     @recorded
     async def readsuper(self, *, read_only: bool, is_root: bool) -> Mounted:
         self.read_only, self.is_root, self.mounted = read_only, is_root, True
-        return Mounted(self.node(await self.load(1)), read_only)
+        return Mounted(self.node(await self.load(1)), read_only, [])
 
     @recorded
     async def unmount(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from minixfs.errors import PosixError
 
@@ -27,8 +27,7 @@ _LONG, _SHORT, _ENTRY, _VERSION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What one user, group or class may do: `permissions` are rwx bits; `number` is the id of a named one."""
 
     tag: int

@@ -8,7 +8,7 @@ inode table and the data zones. Six variants share this; `VARIANTS` lists what s
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from minixfs.layouts import U8, U16, U32, Record, array, octets
 
@@ -90,8 +90,7 @@ DIRENT_30 = Record(d_ino=U16, d_name=octets(30))
 DIRENT_60 = Record(d_ino=U32, d_name=octets(60))
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(NamedTuple):
     """What sets one of the six formats apart.
 
     `magic_offset` is relative to the superblock. `link_max` is our limit on hard links (V1 counts in 8 bits).

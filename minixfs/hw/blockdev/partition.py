@@ -11,8 +11,7 @@ outside.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from minixfs.errors import DeviceError, InvalidArgument
 from minixfs.hw.blockdev.device import BlockDevice, Buffer, Data, clip_buffers
@@ -53,8 +52,7 @@ _TYPE_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(NamedTuple):
     """One partition that is not empty; `start` and `size` in bytes from the start of the disk."""
 
     name: str
