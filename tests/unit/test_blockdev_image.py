@@ -144,7 +144,7 @@ def read_times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_once_the_disk_is_slow_reads_come_from_a_thread(
     device: ImageDevice, runtime: CountingRuntime, read_times: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_module, "WARY_READS", 2)
+    monkeypatch.setattr(image_module, "WARY_WAITS", 2)
     read_times += [0.015] * 2 + [0.0] * 2 + [0.015] * 2  # two of the six run in a thread and are not looked at
     for offloaded in (0, 0, 1, 2, 2, 2, 3):
         buffer = bytearray(10)
@@ -258,14 +258,42 @@ def test_a_full_host_after_a_part_is_an_error(device: ImageDevice, monkeypatch: 
         run(device.write(0, [b"data"]))
 
 
-def test_flush_is_an_offloaded_fdatasync(path: Path, runtime: CountingRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced = []
-    monkeypatch.setattr(os, "fdatasync", synced.append)
-    device = ImageDevice(path, runtime=runtime)
-    run(device.flush())
-    assert synced == [device.fileno()]
-    assert runtime.offloaded == [os.fdatasync]
-    device.close()
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that the next flushes will seem to take."""
+    seconds: list[float] = []
+    clock = [0.0]
+
+    def fdatasync(fd: int) -> None:
+        clock[0] += seconds.pop(0)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr("minixfs.hw.blockdev.image.time.monotonic", lambda: clock[0])
+    return seconds
+
+
+def test_a_flush_of_much_is_offloaded(
+    device: ImageDevice, runtime: CountingRuntime, synced: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_module, "LITTLE", 100)
+    synced += [0.0] * 4
+    for size, offloaded in ((60, 0), (60, 0), (101, 1), (60, 1)):
+        run(device.write(0, [bytes(size)]))
+        run(device.flush())
+        assert len(runtime.offloaded) == offloaded
+    assert not synced
+    assert set(runtime.offloaded) == {os.fdatasync}
+
+
+def test_once_the_disk_is_slow_flushes_are_offloaded(
+    device: ImageDevice, runtime: CountingRuntime, synced: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_module, "WARY_WAITS", 2)
+    synced += [0.015] * 2 + [0.0] * 2 + [0.015] * 2
+    for offloaded in (0, 0, 1, 2, 2, 2):
+        run(device.flush())
+        assert len(runtime.offloaded) == offloaded
+    assert not synced
 
 
 def test_a_failed_flush_stays_failed(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:

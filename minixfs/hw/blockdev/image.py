@@ -6,7 +6,7 @@ host disk or a truncated image must be an error of one request, not SIGBUS. Who 
 * `try_read` uses ``RWF_NOWAIT``: what the host has in memory comes at once. The rest has to wait for the disk: in
   place while the disk is quick, since the way to a thread and back takes longer than that; offloaded once it is not;
 * a write goes to the host's page cache, in place, so that writes are stored in the order they were made in;
-* a flush, the only slow part of writing, is offloaded.
+* a flush, the only slow part of writing, is offloaded unless there is little to bring to a disk that is quick.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from minixfs.hw.runtime import INLINE, Runtime
 
 IOV_MAX = os.sysconf("SC_IOV_MAX")
 PATIENCE = 0.001
-"""Seconds that a read in place may take. What it takes longer is held against the disk, what it saves is paid back."""
+"""Seconds that a wait in place may take. What it takes longer is held against the disk, what it saves is paid back."""
 FORBEARANCE = 0.02
 """Seconds that may be held against the disk before it counts as slow: any disk has a slow read now and then."""
-WARY_READS = 50
-"""Reads that are offloaded once the disk counts as slow."""
+WARY_WAITS = 50
+"""Waits that are offloaded once the disk counts as slow."""
+LITTLE = 1 << 18
+"""Bytes written since the last flush up to which a flush may be waited for in place."""
 
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # <linux/falloc.h>
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
@@ -61,8 +63,9 @@ class ImageDevice(BlockDevice):
         except OSError as error:
             self.close()
             raise DeviceError(error.errno, f"{self.name}: {error.strerror}") from error
-        self._late = 0.0  # seconds held against the disk
-        self._wary = 0  # reads still to be offloaded because the disk was slow
+        self._reads = _Patience()
+        self._flushes = _Patience()
+        self._unflushed = 0  # bytes written since the last flush
         self._has_nowait = True  # until the host's file system says otherwise
         self._has_holes = stat.S_ISREG(mode)
         self._lost: OSError | None = None
@@ -91,7 +94,7 @@ class ImageDevice(BlockDevice):
         return moved if moved == length else None
 
     async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
-        if self._wary:
+        if self._reads.wary:
             moved = self.try_read(offset, buffers)
             if moved is not None:
                 return moved
@@ -101,13 +104,13 @@ class ImageDevice(BlockDevice):
             return 0
         views = buffers if length == wanted else clip_buffers(buffers, length)
         try:
-            if self._wary:
-                self._wary -= 1
+            if self._reads.wary:
+                self._reads.wary -= 1
                 moved = await self.runtime.offload(_move, os.preadv, self._fd, views, offset, length, 0)
             else:
                 start = time.monotonic()
                 moved = _move(os.preadv, self._fd, views, offset, length, 0)
-                self._took(time.monotonic() - start)
+                self._reads.took(time.monotonic() - start)
             if moved < length:
                 raise OSError(errno.EIO, "the image has become shorter than it was when it was opened")
         except OSError as error:
@@ -125,12 +128,6 @@ class ImageDevice(BlockDevice):
             raise DeviceError(message=f"{self.name}: read past the end")
         return data
 
-    def _took(self, seconds: float) -> None:
-        """Judge the disk by how long a read in place kept everybody waiting."""
-        self._late = max(0.0, self._late + seconds - PATIENCE)
-        if self._late > FORBEARANCE:
-            self._late, self._wary = 0.0, WARY_READS
-
     async def write(self, offset: int, buffers: Sequence[Data]) -> int:
         self.check_writable()
         wanted = sum(map(len, buffers))
@@ -140,6 +137,7 @@ class ImageDevice(BlockDevice):
         views = buffers if length == wanted else clip_buffers(buffers, length)
         try:
             moved = _move(os.pwritev, self._fd, views, offset, length, 0)
+            self._unflushed += moved
             if moved < length:
                 raise OSError(errno.EIO, "the host stored only a part")
         except OSError as error:
@@ -153,12 +151,22 @@ class ImageDevice(BlockDevice):
             return
         try:
             if self._lost is None:
-                await self.runtime.offload(os.fdatasync, self._fd)
+                await self._sync()
         except OSError as error:
             self._lost = error
         if self._lost is not None:
             lost = self._lost
             raise DeviceError(lost.errno, f"{self.name}: flush: {lost.strerror}") from lost
+
+    async def _sync(self) -> None:
+        little, self._unflushed = self._unflushed <= LITTLE, 0
+        if little and not self._flushes.wary:
+            start = time.monotonic()
+            os.fdatasync(self._fd)
+            self._flushes.took(time.monotonic() - start)
+        else:
+            self._flushes.wary -= little
+            await self.runtime.offload(os.fdatasync, self._fd)
 
     async def discard(self, offset: int, length: int) -> None:
         """Give the range back to the host as a hole. Done in place: offloaded, it could hit a later write."""
@@ -181,6 +189,21 @@ class ImageDevice(BlockDevice):
     def _failure(self, action: str, offset: int, length: int, error: OSError) -> DeviceError:
         message = f"{self.name}: {action} of {length} bytes at {offset}: {error.strerror}"
         return DeviceError(error.errno, message)
+
+
+class _Patience:
+    """Judges the disk by how long waits in place kept everybody waiting; the next `wary` ones are to be offloaded."""
+
+    __slots__ = ("_late", "wary")
+
+    def __init__(self) -> None:
+        self._late = 0.0
+        self.wary = 0
+
+    def took(self, seconds: float) -> None:
+        self._late = max(0.0, self._late + seconds - PATIENCE)
+        if self._late > FORBEARANCE:
+            self._late, self.wary = 0.0, WARY_WAITS
 
 
 def _move(
