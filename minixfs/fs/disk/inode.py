@@ -42,8 +42,9 @@ class Inode:
     """One in-core inode. `size` is bytes, times are nanoseconds; `zones` are the pointers of the disk record.
 
     `zones_used` is the number of allocated zones, or None until somebody asks. `search_zone` is where the next zone
-    of the file is looked for. `mountpoint` says that another file system covers it. `after_seek` inhibits
-    read-ahead once.
+    of the file is looked for. `leaves` are the zones of its indirect blocks of the lowest level, as far as known, by
+    their number in the file. `mountpoint` says that another file system covers it. `after_seek` inhibits read-ahead
+    once.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Inode:
         "ctime",
         "dirty",
         "gid",
+        "leaves",
         "mode",
         "mountpoint",
         "mtime",
@@ -83,6 +85,7 @@ class Inode:
         self.mountpoint = False
         self.after_seek = False
         self.search_zone = 0
+        self.leaves: dict[int, int] = {}
         self.zones_used: int | None = None
 
     @property
