@@ -53,6 +53,11 @@ class Gate:
         return True
 
     @property
+    def open(self) -> bool:
+        """Whether a reader would be admitted at once: one that does not wait for anything then need not enter."""
+        return not (self._modifier or self._queue)
+
+    @property
     def exclusive(self) -> bool:
         """Whether a modifier is inside: for the code that it runs, that it is alone."""
         return self._modifier

@@ -83,7 +83,14 @@ class Directories(ABC, Generic[I]):
 
     async def find(self, directory: Inode, name: bytes) -> int:
         """The inode number behind a name. Raises NotFound, NotDirectory, NameTooLong."""
-        index = self._indexes.get(directory.num) or await self._index(directory)
+        return self._number(self._indexes.get(directory.num) or await self._index(directory), name)
+
+    def find_indexed(self, directory: Inode, name: bytes) -> int | None:
+        """As `find`, but None if the directory has no index yet."""
+        index = self._indexes.get(directory.num)
+        return None if index is None else self._number(index, name)
+
+    def _number(self, index: I, name: bytes) -> int:
         packed = index.names.get(name) or index.names.get(self.clip(name))
         if packed is None:
             raise NotFound

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from minixfs.errors import DeviceError, FileTooBig, InvalidArgument, NoSpace
 from minixfs.fs.disk.inode import Inode, InodeTable
 from minixfs.fs.disk.volume import Volume
-from minixfs.fs.disk.zones import Extent, ZoneMap
+from minixfs.fs.disk.zones import ZoneMap
 from minixfs.fs.libminixfs.write_order import Order
 from minixfs.hw.blockdev.device import Buffer, Data
 
@@ -135,8 +135,11 @@ class Files:
         zone_size = self._zone_size
         first = position // zone_size
         last = (position + size - 1) // zone_size
+        extents = await self._zones.extents(inode, first, last - first + 1)
+        if len(extents) == 1 and extents[0].count > last - first:  # mostly
+            return [(position, extents[0].zone, size)]
         pieces = []
-        for extent in await self._zones.extents(inode, first, last - first + 1):
+        for extent in extents:
             start = max(position, extent.index * zone_size)
             end = min(position + size, (extent.index + extent.count) * zone_size)
             zone = extent.zone and extent.zone + start // zone_size - extent.index
@@ -211,7 +214,10 @@ class Files:
                 index, end_index = extent.index, extent.index + extent.count
                 while index < end_index:
                     if extent.zone:
-                        await self._overwrite(inode, extent, position, view)
+                        start = max(position, index * zone_size)
+                        part = view[start - position : end_index * zone_size - position]
+                        offset = extent.zone * zone_size + start - index * zone_size
+                        await self._write_piece(inode, start, offset, part)
                         index = end_index
                     else:
                         index += await self._fill_hole(inode, index, end_index - index, position, view)
@@ -227,13 +233,6 @@ class Files:
                 inode.mtime = inode.ctime = self._volume.now()
                 self._inodes.mark_dirty(inode)
         return done
-
-    async def _overwrite(self, inode: Inode, extent: Extent, position: int, view: memoryview) -> None:
-        """Store the part of `view` that falls on one run of zones of the file."""
-        start = max(position, extent.index * self._zone_size)
-        end = min(position + len(view), (extent.index + extent.count) * self._zone_size)
-        offset = extent.zone * self._zone_size + start - extent.index * self._zone_size
-        await self._write_piece(inode, start, offset, view[start - position : end - position])
 
     async def _fill_hole(self, inode: Inode, index: int, count: int, position: int, view: memoryview) -> int:
         """Allocate up to `count` zones for a hole at `index`, write what belongs there; return how many."""
@@ -257,6 +256,9 @@ class Files:
         """Fill fresh zones, which map the file from zone `index` on: `view` at `position`, zeroes elsewhere."""
         block_size, zone_size = self._block_size, self._zone_size
         base = index * zone_size
+        if position == base and len(view) == count * zone_size:
+            await self._write_blocks(inode, position, zone * zone_size, view)
+            return
         first = (position - base) // block_size
         end = -(-(position + len(view) - base) // block_size)
         blocks = range(zone * zone_size // block_size, (zone + count) * zone_size // block_size)
@@ -273,6 +275,9 @@ class Files:
     async def _write_piece(self, inode: Inode, position: int, offset: int, view: memoryview) -> None:
         """Store `view` at device byte `offset`, where the file's byte `position` is; one run of zones."""
         block_size = self._block_size
+        if not offset % block_size and not len(view) % block_size:
+            await self._write_blocks(inode, position, offset, view)
+            return
         head = min(-offset % block_size, len(view))
         if head:
             await self._write_part(inode, position, offset, view[:head])

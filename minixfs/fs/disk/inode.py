@@ -42,8 +42,9 @@ class Inode:
     """One in-core inode. `size` is bytes, times are nanoseconds; `zones` are the pointers of the disk record.
 
     `zones_used` is the number of allocated zones, or None until somebody asks. `search_zone` is where the next zone
-    of the file is looked for. `mountpoint` says that another file system covers it. `after_seek` inhibits
-    read-ahead once.
+    of the file is looked for. `leaves` are the zones of its indirect blocks of the lowest level, as far as known, by
+    their number in the file. `mountpoint` says that another file system covers it. `after_seek` inhibits read-ahead
+    once.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Inode:
         "ctime",
         "dirty",
         "gid",
+        "leaves",
         "mode",
         "mountpoint",
         "mtime",
@@ -83,6 +85,7 @@ class Inode:
         self.mountpoint = False
         self.after_seek = False
         self.search_zone = 0
+        self.leaves: dict[int, int] = {}
         self.zones_used: int | None = None
 
     @property
@@ -155,6 +158,8 @@ class InodeTable:
     def __init__(self, volume: Volume, codec: Codec) -> None:
         self._volume = volume
         self._codec = codec
+        self._last = volume.shape.inodes
+        self._limit = volume.settings.inode_limit
         self._inodes: dict[int, Inode] = {}
         self._idle: OrderedDict[int, Inode] = OrderedDict()
         self._dirty: dict[int, Inode] = {}
@@ -174,18 +179,27 @@ class InodeTable:
         inode = self.cached(number)
         if inode is not None:
             return inode
-        if not 1 <= number <= self._volume.shape.inodes:
+        if not 1 <= number <= self._last:
             raise Corrupt("inode number out of range", inode=number)
         self._check_limit()
         block, offset = self._codec.locate(number)
-        with await self._block(block) as buf:
+        buf = self._volume.cache.get_cached(block)
+        if buf is None:
+            buf = await self._volume.cache.get(block)
             inode = self.cached(number)  # somebody else may have loaded it while we waited
+        try:
             if inode is None:
                 inode = self._codec.load(number, buf.data, offset)
                 if inode.mode & 0o170000 not in FILE_TYPES or not inode.nlinks:
                     raise Corrupt(f"not a file in use (mode {inode.mode:o}, {inode.nlinks} links)", inode=number)
                 self._enter(inode)
+        finally:
+            self._volume.cache.put(buf)
         return inode
+
+    def peek(self, number: int) -> Inode | None:
+        """The inode if it is in memory, in use or not."""
+        return self._inodes.get(number)
 
     def open(self, number: int) -> Inode:
         """The inode that VFS holds a reference to; InvalidArgument if it holds none."""
@@ -244,13 +258,23 @@ class InodeTable:
 
     async def store_dirty(self) -> None:
         """Put every dirty inode's record into its block of the cache."""
-        for inode in sorted(self._dirty.values(), key=lambda inode: inode.num):
-            block, offset = self._codec.locate(inode.num)
-            with await self._block(block) as buf:
+        cache, buf = self._volume.cache, None
+        try:
+            for number in sorted(self._dirty):
+                block, offset = self._codec.locate(number)
+                if buf is None or buf.block != block:
+                    if buf is not None:
+                        cache.put(buf)
+                        buf = None
+                    buf = await self._block(block)
+                    cache.mark_dirty(buf, Order.INODE)
+                inode = self._dirty[number]
                 self._codec.store(inode, buf.data, offset)
-                self._volume.cache.mark_dirty(buf, Order.INODE)
-            inode.dirty = False
-            del self._dirty[inode.num]
+                inode.dirty = False
+                del self._dirty[number]
+        finally:
+            if buf is not None:
+                cache.put(buf)
         self._shrink(len(self._idle))
 
     async def erase_released(self) -> None:
@@ -275,8 +299,7 @@ class InodeTable:
         return inode
 
     def _check_limit(self) -> None:
-        limit = self._volume.settings.inode_limit
-        if limit and self.in_use >= limit:
+        if self._limit and self.in_use >= self._limit:
             raise TooManyOpen
 
     def _shrink(self, tries: int) -> None:

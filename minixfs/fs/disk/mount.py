@@ -168,19 +168,15 @@ class DiskMount(DiskServer):
 
     @property
     def ready_to_change(self) -> bool:
-        return self._marked_in_use and not self._crowded
+        cache = self.volume.cache
+        return self._marked_in_use and len(cache.dirty) * 2 <= cache.capacity
 
     async def before_change(self) -> None:
+        """What must come first: the mark of being in use, and room in the cache when much of it is dirty."""
         if not self._marked_in_use:
             await self._mark_in_use()
-        if self._crowded:
+        if not self.ready_to_change:
             await self.commit()
-
-    @property
-    def _crowded(self) -> bool:
-        """Whether so much of the cache is dirty that it must be written before more is."""
-        cache = self.volume.cache
-        return len(cache.dirty) * 2 > cache.capacity
 
     async def after_synchronous_change(self) -> None:
         await self.commit()

@@ -2,6 +2,9 @@
 
 Requests are admitted by `fs.server` (readers together, a modifier alone). Inside a modifier the rule is: everything
 that can fail or suspend comes first, then the change. The change is in memory; `mount` brings it to the disk.
+
+The questions that a kernel asks most are answered at once when everything is in memory and the gate is open: who does
+not await anything need not be admitted.
 """
 
 from __future__ import annotations
@@ -66,10 +69,13 @@ class DiskFileServer(DiskMount):
             finally:
                 self.gate.leave(True)
 
-    @reader
     async def stat(self, ino: int) -> Stat:
-        inode = self.inodes.open(ino)
-        return self._stat(inode, await self._zones_of(inode))
+        found = self._status(self.inodes.open(ino)) if self.gate.open else None
+        return found or await self._count_and_stat(ino)
+
+    @reader
+    async def _count_and_stat(self, ino: int) -> Stat:
+        return await self._stat(self.inodes.open(ino))
 
     @modifier
     async def chmod(self, ino: int, mode: int) -> int:
@@ -101,8 +107,22 @@ class DiskFileServer(DiskMount):
 
     # ---- names -----------------------------------------------------------------------------------------------------
 
-    @reader
     async def lookup_stat(self, directory: int, name: bytes) -> tuple[Node, Stat]:
+        found = self._known(directory, name) if self.gate.open else None
+        return found or await self._look_up(directory, name)
+
+    def _known(self, directory: int, name: bytes) -> tuple[Node, Stat] | None:
+        """The answer to `lookup_stat` if it is in memory. Raises NotFound."""
+        number = self._directories.find_indexed(self.linked(directory), name)
+        inode = number and self.inodes.peek(number)
+        status = self._status(inode) if inode and inode.nlinks else None
+        if not inode or status is None:
+            return None
+        self.inodes.cached(inode.num)
+        return self.node(inode), status
+
+    @reader
+    async def _look_up(self, directory: int, name: bytes) -> tuple[Node, Stat]:
         return await self._node_and_stat(await self.find(self.linked(directory), name))
 
     @reader
@@ -266,36 +286,46 @@ class DiskFileServer(DiskMount):
     async def _mode_changes(self, inode: Inode, mode: int) -> None:
         """Before a chmod: bring what else says who may do what in step with the new mode, or raise."""
 
+    def _zones_besides(self, inode: Inode) -> int:
+        """How many zones the inode has that are not in its map."""
+        return 0
+
     # ---- pieces of requests ----------------------------------------------------------------------------------------
 
     async def _node_and_stat(self, number: int) -> tuple[Node, Stat]:
         """What `getnodes` tells of one inode, which is in use afterwards."""
         inode = await self.load(number)
         try:
-            return self.node(inode), self._stat(inode, await self._zones_of(inode))
+            return self.node(inode), self._status(inode) or await self._stat(inode)
         except BaseException:
             await self.put(inode)
             raise
 
-    async def _zones_of(self, inode: Inode) -> int:
-        if not inode.has_zones:
-            return 0
-        return inode.zones_used if inode.zones_used is not None else await self._zones.count(inode)
+    async def _stat(self, inode: Inode) -> Stat:
+        await self._zones.count(inode)
+        status = self._status(inode)
+        assert status is not None
+        return status
 
-    def _stat(self, inode: Inode, zones: int) -> Stat:
+    def _status(self, inode: Inode) -> Stat | None:
+        """None if the zones of the inode were not counted yet."""
+        zones = inode.zones_used if inode.has_zones else 0
+        if zones is None:
+            return None
+        zones += self._zones_besides(inode)
         return Stat(
-            ino=inode.num,
-            mode=inode.mode,
-            nlink=inode.nlinks,
-            uid=inode.uid,
-            gid=inode.gid,
-            rdev=inode.rdev if inode.is_device else 0,
-            size=inode.size,
-            blksize=self.volume.block_size,
-            blocks=zones * self.volume.zone_size // 512,
-            atime=inode.atime,
-            mtime=inode.mtime,
-            ctime=inode.ctime,
+            inode.num,
+            inode.mode,
+            inode.nlinks,
+            inode.uid,
+            inode.gid,
+            inode.rdev if inode.is_device else 0,
+            inode.size,
+            self.volume.block_size,
+            zones * self.volume.zone_size // 512,
+            inode.atime,
+            inode.mtime,
+            inode.ctime,
         )
 
     def _device_end(self) -> int:
@@ -312,8 +342,7 @@ class DiskFileServer(DiskMount):
             return old
         if isinstance(time, TimeUpdate):
             return now
-        shape = self.volume.shape
-        return min(max(time - time % shape.granularity, shape.time_min), shape.time_max)
+        return min(max(time - time % self.granularity, self.time_min), self.time_max)
 
     def _accessed(self, inode: Inode) -> bool:
         """Stamp a read as the mount's atime policy wants it; whether that changed the stamp."""

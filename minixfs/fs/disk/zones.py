@@ -41,6 +41,7 @@ class ZoneMap:
         self._order = shape.order
         self._code = "H" if shape.pointer_size == 2 else "L"
         self._pointer = struct.Struct(self._order + self._code)
+        self._rows: dict[int, struct.Struct] = {}
         self._spans = [self._per_block**level for level in range(shape.levels + 1)]
         double = self._direct + sum(self._spans[1:3])
         self.readable_zones = self._direct + sum(self._spans[1:])
@@ -59,7 +60,7 @@ class ZoneMap:
             if first < self._direct:
                 pointers = tuple(inode.zones[first : min(end, self._direct)])
             else:
-                leaf, start = await self._leaf(inode, first)
+                leaf, start = self._known_leaf(inode, first) or await self._leaf(inode, first)
                 length = min(end - first, self._per_block - start)
                 if leaf is None:
                     found.append(Extent(first, 0, length))
@@ -100,7 +101,7 @@ class ZoneMap:
     async def reach(self, inode: Inode, index: int) -> None:
         """Make the indirect blocks that zone `index` needs, so that they come before its data on the disk, too."""
         if index >= self._direct:
-            leaf, _ = await self._leaf_for_writing(inode, index)
+            leaf, _ = self._known_leaf(inode, index) or await self._leaf_for_writing(inode, index)
             self._volume.cache.put(leaf)
 
     async def assign(self, inode: Inode, index: int, zone: int, count: int) -> None:
@@ -108,14 +109,9 @@ class ZoneMap:
         if index < self._direct:
             inode.zones[index : index + count] = range(zone, zone + count)
         else:
-            leaf, start = await self._leaf_for_writing(inode, index)
+            leaf, start = self._known_leaf(inode, index) or await self._leaf_for_writing(inode, index)
             with leaf:
-                struct.pack_into(
-                    f"{self._order}{count}{self._code}",
-                    leaf.data,
-                    start * self._pointer.size,
-                    *range(zone, zone + count),
-                )
+                self._row(count).pack_into(leaf.data, start * self._pointer.size, *range(zone, zone + count))
                 self._volume.cache.mark_dirty(leaf, Order.INDIRECT)
         if inode.zones_used is not None:
             inode.zones_used += count
@@ -128,17 +124,8 @@ class ZoneMap:
             return
         if not any(inode.zones):
             return
-        if any(inode.zones[self._direct + 1 :]):
-            await self._count_all(inode)  # refuses trees that lead in circles before anything is freed
-        base = self._direct + sum(self._spans[1:])
-        for level in range(len(self._spans) - 1, 0, -1):
-            base -= self._spans[level]
-            if inode.zones[self._direct + level - 1] and end > base and first < base + self._spans[level]:
-                slot = self._direct + level - 1
-                if await self._unmap_tree(inode, inode.zones[slot], level, first - base, end - base):
-                    self._free(inode, inode.zones[slot], 1)
-                    inode.zones[slot] = 0
-                    self._inodes.mark_dirty(inode)
+        if any(inode.zones[self._direct :]):
+            await self._unmap_trees(inode, first, end)
         for extent in reversed(self._direct_extents(inode, max(first, 0), min(end, self._direct))):
             if extent.zone:
                 inode.zones[extent.index : extent.index + extent.count] = [0] * extent.count
@@ -185,13 +172,27 @@ class ZoneMap:
             index -= self._spans[level]
         raise FileTooBig
 
+    def _known_leaf(self, inode: Inode, index: int) -> tuple[Buf, int] | None:
+        """What `_leaf` finds, if the way to the leaf is known and it is in memory."""
+        number, start = divmod(index - self._direct, self._per_block)
+        zone = inode.leaves.get(number)
+        buf = None if zone is None else self._volume.cache.get_cached(zone << self._volume.zone_shift)
+        if buf is None:
+            return None
+        if buf.ino:
+            self._volume.cache.put(buf)
+            return None  # `_indirect` will tell what is wrong
+        return buf, start
+
     async def _leaf(self, inode: Inode, index: int) -> tuple[Buf | None, int]:
         """The indirect block (in use) whose pointers map zone `index`, and the position in it; None in a hole."""
+        number = (index - self._direct) // self._per_block
         level, index = self._tree(index)
         zone = inode.zones[self._direct + level - 1]
         while zone:
             buf = await self._indirect(inode, zone)
             if level == 1:
+                inode.leaves[number] = zone
                 return buf, index
             level -= 1
             child, index = divmod(index, self._spans[level])
@@ -201,6 +202,7 @@ class ZoneMap:
 
     async def _leaf_for_writing(self, inode: Inode, index: int) -> tuple[Buf, int]:
         """As `_leaf`, but indirect blocks that are missing are made."""
+        number = (index - self._direct) // self._per_block
         level, index = self._tree(index)
         zone = inode.zones[self._direct + level - 1]
         if zone:
@@ -221,6 +223,7 @@ class ZoneMap:
                     self._pointer.pack_into(buf.data, child * self._pointer.size, zone)
                     self._volume.cache.mark_dirty(buf, Order.INDIRECT + level)
             buf = below
+        inode.leaves[number] = zone
         return buf, index
 
     async def _new_indirect(self, inode: Inode, level: int) -> tuple[Buf, int]:
@@ -235,6 +238,23 @@ class ZoneMap:
         if inode.zones_used is not None:
             inode.zones_used += 1
         return buf, zone
+
+    async def _unmap_trees(self, inode: Inode, first: int, end: int) -> None:
+        """The part of `unmap` that lies behind the direct pointers."""
+        if any(inode.zones[self._direct + 1 :]):
+            await self._count_all(inode)  # refuses trees that lead in circles before anything is freed
+        inode.leaves.clear()
+        base = self.readable_zones
+        for level in range(len(self._spans) - 1, 0, -1):
+            base -= self._spans[level]
+            slot = self._direct + level - 1
+            zone = inode.zones[slot]
+            if not zone or end <= base or first >= base + self._spans[level]:
+                continue
+            if await self._unmap_tree(inode, zone, level, first - base, end - base):
+                self._free(inode, zone, 1)
+                inode.zones[slot] = 0
+                self._inodes.mark_dirty(inode)
 
     async def _unmap_tree(self, inode: Inode, zone: int, level: int, first: int, end: int) -> bool:
         """Free what lies in [first, end) below one indirect block; True when nothing is left in it."""
@@ -293,10 +313,17 @@ class ZoneMap:
     def _unpack(self, buf: Buf, start: int, count: int) -> tuple[int, ...]:
         if count == 1:
             return self._pointer.unpack_from(buf.data, start * self._pointer.size)
-        return struct.unpack_from(f"{self._order}{count}{self._code}", buf.data, start * self._pointer.size)
+        return self._row(count).unpack_from(buf.data, start * self._pointer.size)
+
+    def _row(self, count: int) -> struct.Struct:
+        """How so many pointers are stored."""
+        row = self._rows.get(count)
+        if row is None:
+            row = self._rows[count] = struct.Struct(f"{self._order}{count}{self._code}")
+        return row
 
     def _store_pointers(self, buf: Buf, pointers: list[int], level: int) -> None:
-        struct.pack_into(f"{self._order}{self._per_block}{self._code}", buf.data, 0, *pointers)
+        self._row(self._per_block).pack_into(buf.data, 0, *pointers)
         self._volume.cache.mark_dirty(buf, Order.INDIRECT + level - 1)
 
     def _free(self, inode: Inode, zone: int, count: int) -> None:

@@ -24,6 +24,10 @@ class AttributeStore:
         self._volume = volume
         self._inodes = inodes
 
+    def has_any(self, inode: Ext2Inode) -> bool:
+        """Whether the inode has a place that attributes are kept in: mostly there is none, and nothing to read."""
+        return inode.acl_block != 0 or xattr.is_inline(inode.raw, self._inline_start(inode))
+
     async def read(self, inode: Ext2Inode) -> Attributes:
         """All attributes. Raises Corrupt, DeviceError."""
         inline = self._inline(inode)
@@ -53,9 +57,9 @@ class AttributeStore:
 
     def _inline_start(self, inode: Ext2Inode) -> int:
         """Behind the fields that the record says it has; where it says nothing, there is no place for attributes."""
-        base = layout.INODE.size
-        extra = int.from_bytes(inode.raw[base : base + 2], "little")
-        return min(base + extra, len(inode.raw)) if extra else len(inode.raw)
+        base, size = layout.INODE.size, len(inode.raw)
+        extra = inode.raw[base] | inode.raw[base + 1] << 8 if size > base else 0
+        return min(base + extra, size) if extra else size
 
     def _room(self, inode: Ext2Inode) -> int:
         return len(inode.raw) - self._inline_start(inode)

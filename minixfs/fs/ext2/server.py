@@ -120,8 +120,13 @@ class Ext2Server(DiskFileServer):
 
     # ---- extended attributes ---------------------------------------------------------------------------------------
 
-    @reader
     async def getxattr(self, ino: int, name: bytes) -> bytes:
+        if self.gate.open and not self._attributes.has_any(self._file(ino)):
+            raise PosixError(errno.ENODATA)
+        return await self._read_attribute(ino, name)
+
+    @reader
+    async def _read_attribute(self, ino: int, name: bytes) -> bytes:
         found = await self._attributes.read(self._file(ino))
         if name not in found:
             raise PosixError(errno.ENODATA)
@@ -165,13 +170,20 @@ class Ext2Server(DiskFileServer):
         await self._attributes.change(inode, name, None)
         inode.ctime = self.volume.now()
 
-    @reader
     async def inherits_acl(self, directory: int) -> bool:
+        if self.gate.open and not self._attributes.has_any(self._file(directory)):
+            return False
+        return await self._has_default(directory)
+
+    @reader
+    async def _has_default(self, directory: int) -> bool:
         return acl.DEFAULT in await self._attributes.read(self._file(directory))
 
     async def adorn(self, inode: Inode, parent: Inode) -> None:
         assert isinstance(inode, Ext2Inode)
         assert isinstance(parent, Ext2Inode)
+        if not self._attributes.has_any(parent):
+            return
         default = (await self._attributes.read(parent)).get(acl.DEFAULT)
         if default is None or inode.is_symlink:
             return
@@ -184,6 +196,8 @@ class Ext2Server(DiskFileServer):
 
     async def _mode_changes(self, inode: Inode, mode: int) -> None:
         assert isinstance(inode, Ext2Inode)
+        if not self._attributes.has_any(inode):
+            return
         value = (await self._attributes.read(inode)).get(acl.ACCESS)
         if value is not None:
             entries = acl.with_mode(acl.parse(value), mode)
@@ -193,9 +207,9 @@ class Ext2Server(DiskFileServer):
         assert isinstance(inode, Ext2Inode)
         await self._attributes.release(inode)
 
-    async def _zones_of(self, inode: Inode) -> int:
+    def _zones_besides(self, inode: Inode) -> int:
         assert isinstance(inode, Ext2Inode)
-        return await super()._zones_of(inode) + bool(inode.acl_block)
+        return int(inode.acl_block != 0)
 
     def _file(self, number: int) -> Ext2Inode:
         """An inode that VFS holds a reference to."""

@@ -135,7 +135,7 @@ class Ext2Volume(Volume):
 
     def check_zones(self, zone: int, count: int, inode: int) -> None:
         super().check_zones(zone, count, inode)
-        if self._has_metadata(zone, count):
+        if self._metadata_starts[bisect_left(self._metadata_ends, zone)] < zone + count:
             raise Corrupt(f"block {zone} of a file has metadata", inode=inode)
 
     def _has_metadata(self, block: int, count: int) -> bool:

@@ -25,7 +25,7 @@ from minixfs.hw.blockdev.patience import Patience
 from minixfs.hw.runtime import INLINE, Runtime
 
 IOV_MAX = os.sysconf("SC_IOV_MAX")
-SMALL_FLUSH = 1 << 20
+SMALL_FLUSH = 1 << 18
 """Bytes written since the last flush up to which the next one is expected to be quick."""
 
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # <linux/falloc.h>
