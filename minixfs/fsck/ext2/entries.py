@@ -28,7 +28,7 @@ _SLASHES, _ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (ord
 _MASKS = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
 """What is of a name in eight bytes of which so many are."""
 _TOGETHER = 1 << 15
-"""Names that are looked at together: what is made of them meanwhile should stay in the processor's cache."""
+"""Entries that are looked at together: what is made of them meanwhile should stay in the processor's cache."""
 _MULTIPLIER, _FOLD = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
 
@@ -123,7 +123,9 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Scan:
         offsets, bad = _walk(data, size)
         entries += len(offsets)
         volume.budget.need(entries * _BYTES_PER_ENTRY)
-        parts.append(_parse(data, size, offsets, owner[part], place[part], block[part]))
+        for low in range(0, len(offsets), _TOGETHER):
+            few = offsets[low : low + _TOGETHER]
+            parts.append(_parse(data, size, few, owner[part], place[part], block[part]))
         broken.append(owner[part][bad])
     return Scan(Entries.join(parts or [Entries.none()]), np.unique(np.concatenate(broken)))
 
@@ -173,10 +175,7 @@ def _parse(
     heads = words[(offsets >> 2) + 1].astype(np.int64)
     first = words[(offsets >> 2) + 2]
     name_length = heads >> 16 & 0xFF
-    kind, digest = np.zeros(len(offsets), np.uint8), np.zeros(len(offsets), np.uint64)
-    for start in range(0, len(offsets), _TOGETHER):
-        part = slice(start, start + _TOGETHER)
-        kind[part], digest[part] = _classify(data, offsets[part], name_length[part])
+    kind, digest = _classify(data, offsets, name_length)
     kind[(name_length == 1) & (first & 0xFF == 0x2E)] = NameKind.DOT
     kind[(name_length == 2) & (first & 0xFFFF == 0x2E2E)] = NameKind.DOTDOT
     kind[name_length == 0] = NameKind.EMPTY
