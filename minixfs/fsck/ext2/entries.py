@@ -7,9 +7,8 @@ nothing but whether entries tile their block. Positions are byte offsets within 
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +40,7 @@ class NameKind(IntEnum):
     """Has a slash or a NUL."""
 
 
-@dataclass(slots=True)
-class Entries:
+class Entries(NamedTuple):
     """All entries in use, ordered by directory row and position.
 
     `rows`: the directory; `position`; `length` of the whole entry; `inodes`: number stored; `type`: type byte; `kind`:
@@ -60,13 +58,13 @@ class Entries:
     block: NDArray[np.int64]
 
     def select(self, which: NDArray[Any]) -> Entries:
-        return Entries(*(getattr(self, field.name)[which] for field in fields(self)))
+        return Entries(*(column[which] for column in self))
 
     @classmethod
     def join(cls, parts: list[Entries]) -> Entries:
         if len(parts) == 1:
             return parts[0]
-        columns: list[Any] = [np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)]
+        columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return cls(*columns)
 
     @classmethod
@@ -76,8 +74,7 @@ class Entries:
         return cls(number, number, number, number, byte, byte, flag, digest, number)
 
 
-@dataclass(slots=True)
-class Scan:
+class Scan(NamedTuple):
     """`entries`, and the rows of the directories with a block that entries do not tile (`broken`)."""
 
     entries: Entries
