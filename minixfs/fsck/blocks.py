@@ -51,20 +51,20 @@ Tick = Callable[[Progress], None]
 
 
 class Budget:
-    """How many bytes of memory the check may still use."""
+    """How many bytes of memory the check may still use: `left`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._left = limit
+        self.left = limit
 
     def spend(self, size: int) -> None:
         """Note memory that is kept to the end. Raises Unsupported when the limit is reached."""
         self.need(size)
-        self._left -= size
+        self.left -= size
 
     def need(self, size: int) -> None:
         """Note memory that is given back soon. Raises Unsupported as `spend` does."""
-        if size > self._left:
+        if size > self.left:
             raise Unsupported(
                 f"checking this volume needs more than {self._limit >> 20} MiB of memory", "raise the limit"
             )

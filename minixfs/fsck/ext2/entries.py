@@ -113,7 +113,8 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Scan:
     step = max(1, _BATCH // size)
     for start in range(0, len(block), step):
         part = slice(start, start + step)
-        data = np.zeros(len(block[part]) * size + 8, np.uint8)
+        data = np.empty(len(block[part]) * size + 8, np.uint8)
+        data[-8:] = 0
         for first in range(0, len(block[part]), volume.batch_blocks):
             some = block[part][first : first + volume.batch_blocks]
             data[first * size : (first + len(some)) * size] = (await volume.read_blocks(some)).reshape(-1)
