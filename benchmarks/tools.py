@@ -1,15 +1,14 @@
 """Times the offline commands beside the C programs that do the same, in turns: `python -m benchmarks.tools --help`.
 
 A row is one piece of work that two commands do: fill a new image from a directory (mke2fs -d), copy everything out of
-one (debugfs rdump), check a large one (fsck.minix), list a small one (debugfs ls). Start-up is part of it. Real time is
-what a user waits, processor time what is left of it on a busy machine; each figure is the median of the rounds, after
-one round that only warms the host's caches. The ratio is that of the medians.
+one (debugfs rdump), check a large one (fsck.minix, e2fsck), list a small one (debugfs ls). Start-up is part of it. Real
+time is what a user waits, processor time what is left of it on a busy machine; each figure is the median of the rounds,
+after one round that only warms the host's caches. The ratio is that of the medians.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import resource
 import shutil
@@ -27,9 +26,11 @@ from typing import NamedTuple
 from benchmarks import machine
 from benchmarks.mount import command
 
-FILES, CHECKED_FILES = 20_000, 100_000
-"""Files that are put in and copied out; files of the volume that is checked, which has `CHECKED_SIZE`."""
-CHECKED_SIZE = "2G"
+FILES = 20_000
+"""Files that are put in and copied out."""
+MINIX_FILES, MINIX_SIZE = 100_000, "2G"
+EXT2_FILES, EXT2_SIZE = 200_000, "4G"
+"""The volumes that are checked."""
 PER_DIRECTORY = 100
 SIZES = (100, 500, 1500, 3000, 4000, 8000)
 """Bytes of a file, one of these."""
@@ -55,8 +56,8 @@ def prepare(folder: Path, scale: int) -> list[Work]:
     """Make all that the work needs, a `scale`-th of the full size."""
     tree, out = folder / "tree", folder / "out"
     write_tree(tree, FILES // scale)
-    write_tar(folder / "checked.tar", CHECKED_FILES // scale)
-    minix, ext2, small, checked = (str(folder / name) for name in ("minix", "ext2", "small", "checked"))
+    minix, ext2, small = (str(folder / name) for name in ("minix", "ext2", "small"))
+    large_minix, large_ext2 = (str(folder / name) for name in ("large-minix", "large-ext2"))
     new_minix, new_ext2 = folder / "new-minix", folder / "new-ext2"
     inodes = str(FILES // scale * 3 // 2)
 
@@ -65,9 +66,9 @@ def prepare(folder: Path, scale: int) -> list[Work]:
 
     once(["minixfs", "mkfs", "-q", "-d", str(tree), minix])
     once(make_ext2(ext2))
-    once(["minixfs", "mkfs", "-q", "-d", str(folder / "checked.tar"), "-B", "1K", checked, CHECKED_SIZE])
+    make_large(large_minix, ["-B", "1K"], MINIX_FILES // scale, MINIX_SIZE)
+    make_large(large_ext2, ["-t", "ext2"], EXT2_FILES // scale, EXT2_SIZE)
     once(["minixfs", "mkfs", "-q", small, "4M"])
-    os.unlink(folder / "checked.tar")
 
     def clear_images() -> None:
         new_minix.unlink(missing_ok=True)
@@ -91,12 +92,25 @@ def prepare(folder: Path, scale: int) -> list[Work]:
             clear_out,
         ),
         Work(
-            f"fsck -n, {CHECKED_SIZE}, {CHECKED_FILES // scale} files",
-            ["minixfs", "fsck", "-n", checked],
-            ["fsck.minix", "-f", checked],
+            f"fsck -n, V3, {MINIX_SIZE}, {MINIX_FILES // scale} files",
+            ["minixfs", "fsck", "-n", large_minix],
+            ["fsck.minix", "-f", large_minix],
+        ),
+        Work(
+            f"fsck -n, ext2, {EXT2_SIZE}, {EXT2_FILES // scale} files",
+            ["minixfs", "fsck", "-n", large_ext2],
+            ["e2fsck", "-fn", large_ext2],
         ),
         Work("ls of a small image", ["minixfs", "ls", small], ["debugfs", "-R", "ls /", ext2]),
     ]
+
+
+def make_large(image: str, options: list[str], files: int, size: str) -> None:
+    """Make a volume with so many files, which are never on the host."""
+    tar = Path(f"{image}.tar")
+    write_tar(tar, files)
+    once(["minixfs", "mkfs", "-q", "-d", str(tar), *options, image, size])
+    tar.unlink()
 
 
 def write_tree(top: Path, files: int) -> None:
@@ -109,7 +123,7 @@ def write_tree(top: Path, files: int) -> None:
 
 
 def write_tar(path: Path, files: int) -> None:
-    """As `write_tree`, without a hundred thousand files on the host. fsck.minix counts no more than 255 links."""
+    """As `write_tree`, but in one file. fsck.minix counts no more than 255 links."""
     rng = random.Random(2)
     with tarfile.open(path, "w") as archive:
         for number in range(files):

@@ -32,8 +32,6 @@ BATCH = 1 << 20
 _RECYCLED = 31 << 20
 """Bytes. glibc hands memory back to the system and gets it afresh for every large array, which is slow to touch, until
 the program has given back an array once: from then on it keeps what arrays up to that size have used."""
-_SCATTERED = 8
-"""Blocks are read one by one when less than so many lie side by side on average."""
 WRITING = 6
 """The number of the stage after the last pass."""
 
@@ -53,20 +51,20 @@ Tick = Callable[[Progress], None]
 
 
 class Budget:
-    """How many bytes of memory the check may still use."""
+    """How many bytes of memory the check may still use: `left`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._left = limit
+        self.left = limit
 
     def spend(self, size: int) -> None:
         """Note memory that is kept to the end. Raises Unsupported when the limit is reached."""
         self.need(size)
-        self._left -= size
+        self.left -= size
 
     def need(self, size: int) -> None:
         """Note memory that is given back soon. Raises Unsupported as `spend` does."""
-        if size > self._left:
+        if size > self.left:
             raise Unsupported(
                 f"checking this volume needs more than {self._limit >> 20} MiB of memory", "raise the limit"
             )
@@ -164,13 +162,14 @@ class Blocks:
     async def _read_ascending(self, blocks: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Distinct blocks in ascending order; the result may be read-only."""
         size, edges = self.block_size, np.flatnonzero(np.diff(blocks) != 1) + 1
-        if len(edges) * _SCATTERED > len(blocks):
-            pieces = await self.device.gather((blocks * size).tolist(), size)
+        starts = np.concatenate([[0], edges]) if len(blocks) else edges
+        if len(starts) > 1:
+            lengths = np.diff(starts, append=len(blocks)) * size
+            pieces = await self.device.gather((blocks[starts] * size).tolist(), lengths.tolist())
             return np.frombuffer(pieces, np.uint8).reshape(-1, size)
         rows = np.empty((len(blocks), size), np.uint8)
-        for start, end in zip([0, *edges.tolist()], [*edges.tolist(), len(blocks)], strict=True):
-            if start < end:
-                await self._read(int(blocks[start]), rows[start:end])
+        if len(blocks):
+            await self._read(int(blocks[0]), rows)
         return rows
 
     async def read_run(self, start: int, count: int) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_KEPT = 10_000
 """Findings that are kept one by one; more are only counted."""
@@ -48,8 +48,7 @@ class Finding:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """Whether repairs are written, and who is asked before each one (None: nobody)."""
 
     write: bool

@@ -35,8 +35,10 @@ DEVICES: dict[str, Callable[[Path], BlockDevice]] = {
 def test_pieces_come_in_the_order_they_were_asked_for(name: str, tmp_path: Path) -> None:
     device = DEVICES[name](tmp_path / "image")
     offsets = [5 << 10, 0, 63 << 10, 5 << 10, 6 << 10]
-    assert run(device.gather(offsets, 1024)) == b"".join(DATA[at : at + 1024] for at in offsets)
-    assert run(device.gather([], 1024)) == b""
+    lengths = [1024, 2048, 512, 1024, 4096]
+    wanted = b"".join(DATA[at : at + length] for at, length in zip(offsets, lengths, strict=True))
+    assert run(device.gather(offsets, lengths)) == wanted
+    assert run(device.gather([], [])) == b""
     device.close()
 
 
@@ -45,5 +47,5 @@ def test_pieces_come_in_the_order_they_were_asked_for(name: str, tmp_path: Path)
 def test_a_piece_that_is_not_wholly_there_is_an_error(name: str, offset: int, tmp_path: Path) -> None:
     device = DEVICES[name](tmp_path / "image")
     with pytest.raises(DeviceError):
-        run(device.gather([0, offset], 1024))
+        run(device.gather([0, offset], [512, 1024]))
     device.close()

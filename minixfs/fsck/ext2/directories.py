@@ -37,7 +37,8 @@ async def check_directories(context: Context) -> Entries:
     if len(flagged):
         found = await scan(context, context.table.rows_of_type(stat.S_IFDIR))
     await _check_indexes(context, found.entries)
-    return found.entries.select(np.flatnonzero(_legal(context, found.entries)))
+    legal = _legal(context, found.entries)
+    return found.entries if legal.all() else found.entries.select(np.flatnonzero(legal))
 
 
 async def _check_empty(context: Context) -> None:

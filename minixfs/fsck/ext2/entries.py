@@ -7,9 +7,8 @@ nothing but whether entries tile their block. Positions are byte offsets within 
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ _SLASHES, _ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (ord
 _MASKS = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
 """What is of a name in eight bytes of which so many are."""
 _TOGETHER = 1 << 15
-"""Names that are looked at together: what is made of them meanwhile should stay in the processor's cache."""
+"""Entries that are looked at together: what is made of them meanwhile should stay in the processor's cache."""
 _MULTIPLIER, _FOLD = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
 
@@ -41,8 +40,7 @@ class NameKind(IntEnum):
     """Has a slash or a NUL."""
 
 
-@dataclass(slots=True)
-class Entries:
+class Entries(NamedTuple):
     """All entries in use, ordered by directory row and position.
 
     `rows`: the directory; `position`; `length` of the whole entry; `inodes`: number stored; `type`: type byte; `kind`:
@@ -60,13 +58,13 @@ class Entries:
     block: NDArray[np.int64]
 
     def select(self, which: NDArray[Any]) -> Entries:
-        return Entries(*(getattr(self, field.name)[which] for field in fields(self)))
+        return Entries(*(column[which] for column in self))
 
     @classmethod
     def join(cls, parts: list[Entries]) -> Entries:
         if len(parts) == 1:
             return parts[0]
-        columns: list[Any] = [np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)]
+        columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return cls(*columns)
 
     @classmethod
@@ -76,8 +74,7 @@ class Entries:
         return cls(number, number, number, number, byte, byte, flag, digest, number)
 
 
-@dataclass(slots=True)
-class Scan:
+class Scan(NamedTuple):
     """`entries`, and the rows of the directories with a block that entries do not tile (`broken`)."""
 
     entries: Entries
@@ -116,14 +113,17 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Scan:
     step = max(1, _BATCH // size)
     for start in range(0, len(block), step):
         part = slice(start, start + step)
-        data = np.zeros(len(block[part]) * size + 8, np.uint8)
+        data = np.empty(len(block[part]) * size + 8, np.uint8)
+        data[-8:] = 0
         for first in range(0, len(block[part]), volume.batch_blocks):
             some = block[part][first : first + volume.batch_blocks]
             data[first * size : (first + len(some)) * size] = (await volume.read_blocks(some)).reshape(-1)
         offsets, bad = _walk(data, size)
         entries += len(offsets)
         volume.budget.need(entries * _BYTES_PER_ENTRY)
-        parts.append(_parse(data, size, offsets, owner[part], place[part], block[part]))
+        for low in range(0, len(offsets), _TOGETHER):
+            few = offsets[low : low + _TOGETHER]
+            parts.append(_parse(data, size, few, owner[part], place[part], block[part]))
         broken.append(owner[part][bad])
     return Scan(Entries.join(parts or [Entries.none()]), np.unique(np.concatenate(broken)))
 
@@ -173,10 +173,7 @@ def _parse(
     heads = words[(offsets >> 2) + 1].astype(np.int64)
     first = words[(offsets >> 2) + 2]
     name_length = heads >> 16 & 0xFF
-    kind, digest = np.zeros(len(offsets), np.uint8), np.zeros(len(offsets), np.uint64)
-    for start in range(0, len(offsets), _TOGETHER):
-        part = slice(start, start + _TOGETHER)
-        kind[part], digest[part] = _classify(data, offsets[part], name_length[part])
+    kind, digest = _classify(data, offsets, name_length)
     kind[(name_length == 1) & (first & 0xFF == 0x2E)] = NameKind.DOT
     kind[(name_length == 2) & (first & 0xFFFF == 0x2E2E)] = NameKind.DOTDOT
     kind[name_length == 0] = NameKind.EMPTY

@@ -35,6 +35,12 @@ _FIELDS = (
 _LINKS, _DELETED = layout.INODE.offsets["i_links_count"] // 2, layout.INODE.offsets["i_dtime"] // 4
 
 
+def _grown(column: NDArray[Any], rows: int) -> NDArray[Any]:
+    grown = np.empty((rows, *column.shape[1:]), column.dtype)
+    grown[: len(column)] = column
+    return grown
+
+
 class InodeTable:
     """`numbers` and `columns`, by the names of the fields on disk; `tails` maps rows to the bytes behind the fields."""
 
@@ -42,7 +48,7 @@ class InodeTable:
         self._volume = volume
         self._groups = groups
         self.numbers = np.zeros(0, np.int64)
-        self.columns: dict[str, NDArray[Any]] = {}
+        self.columns: dict[str, NDArray[Any]] = {field: np.empty(0, layout.INODE.dtype[field]) for field in _FIELDS}
         self.changed = np.zeros(0, np.bool_)
         self.tails: dict[int, bytearray] = {}
         self._fresh: set[int] = set()
@@ -53,8 +59,6 @@ class InodeTable:
     async def load(self) -> None:
         """Read all tables. Raises Unsupported when there are more inodes in use than memory allows."""
         volume, superblock = self._volume, self._volume.superblock
-        parts: list[dict[str, NDArray[Any]]] = []
-        numbers: list[NDArray[np.int64]] = []
         rows = 0
         dtype, offsets = layout.INODE.dtype, layout.INODE.offsets
         record = np.dtype(
@@ -65,6 +69,7 @@ class InodeTable:
                 "itemsize": superblock.inode_size,
             }
         )
+        self._grow(min(self._expected(), volume.budget.left // BYTES_PER_ROW))
         volume.begin(1, "inode tables", superblock.groups * superblock.inode_table_blocks)
         for group in range(superblock.groups):
             start = int(self._groups.table["bg_inode_table"][group])
@@ -76,16 +81,32 @@ class InodeTable:
                 kept = self._worth(inodes, first)
                 if len(kept):
                     volume.budget.spend(len(kept) * BYTES_PER_ROW)
-                    records = data.view(record)
-                    parts.append({field: records[field][kept] for field in _FIELDS})
-                    numbers.append(kept + first)
+                    if rows + len(kept) > len(self.numbers):
+                        self._grow(2 * (rows + len(kept)))
+                    low, end, records = int(kept[0]), int(kept[-1]) + 1, data.view(record)
+                    which = slice(low, end) if len(kept) == end - low else kept  # much quicker, and the usual case
+                    new = slice(rows, rows + len(kept))
+                    for field, column in self.columns.items():
+                        column[new] = records[field][which]
+                    self.numbers[new] = kept + first
                     self._keep_tails(inodes, kept, rows)
                     rows += len(kept)
-        self.numbers = np.concatenate(numbers)
-        self.columns = {field: np.concatenate([part[field] for part in parts]) for field in _FIELDS}
+        self.numbers = self.numbers[:rows]
+        self.columns = {field: column[:rows] for field, column in self.columns.items()}
         self.changed = np.zeros(rows, np.bool_)
         self._row_of = np.full(superblock.inodes + 1, -1, np.int32)
         self._row_of[self.numbers] = np.arange(rows)
+
+    def _expected(self) -> int:
+        """How many inodes the groups say are in use, and the reserved ones: a guess."""
+        superblock = self._volume.superblock
+        free = self._groups.table["bg_free_inodes_count"].astype(np.int64)
+        return int(np.maximum(superblock.inodes_per_group - free, 0).sum()) + superblock.first_inode
+
+    def _grow(self, rows: int) -> None:
+        """Make room for so many rows in all. Memory is only taken when they are filled."""
+        self.numbers = _grown(self.numbers, rows)
+        self.columns = {field: _grown(column, rows) for field, column in self.columns.items()}
 
     def _worth(self, inodes: NDArray[np.uint8], first: int) -> NDArray[np.int64]:
         """Which of these inodes, whose first number is `first`, to keep."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from minixfs.fs.ext2.layout import DIRECT_BLOCKS, LEVELS
 from minixfs.fsck.ext2.context import Context
 
-_ROWS = 1 << 17
+_ROWS = 1 << 15
 """Inodes looked at together."""
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from minixfs.errors import BadSuperblock, Unsupported
 from minixfs.fs.ext2 import layout
@@ -26,8 +27,7 @@ _FRAGMENTS = layout.SUPERBLOCK.offsets["s_frags_per_group"]
 _FEATURE_WORDS = ("s_feature_compat", "s_feature_incompat", "s_feature_ro_compat")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where to read the superblock instead of the usual place: `block`, in blocks of `size` bytes (None: any)."""
 
     block: int

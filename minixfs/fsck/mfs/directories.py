@@ -35,7 +35,8 @@ async def check_directories(context: Context) -> Entries:
             await _repair(context, row)
         rows = context.table.rows_of_type(stat.S_IFDIR)
         entries = await scan(context, rows)
-    return entries.select(_within(context, entries))
+    within = _within(context, entries)
+    return entries if within.all() else entries.select(within)
 
 
 def _within(context: Context, entries: Entries) -> NDArray[np.bool_]:
@@ -68,7 +69,7 @@ async def _flagged(context: Context, rows: NDArray[np.int64], entries: Entries) 
         complete[entries.rows[good & within]] = True
         bad[rows[~complete[rows]]] = True
 
-    inside = entries.select(within)
+    inside = entries if within.all() else entries.select(within)
     key = inside.hash ^ (inside.rows.astype(np.uint64) * _SPREAD)
     bad[inside.rows[repeated(key)]] = True
 

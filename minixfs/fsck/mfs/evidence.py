@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ _MAPPED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 _BYTES_PER_INODE = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """Parallel arrays over everything in the inode table that is not free: inode number, lowest and highest of its
     zones (0: none), and whether it looks like an inode at all."""
 

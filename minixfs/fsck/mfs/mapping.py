@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from minixfs.fs.mfs.layout import DIRECT_ZONES
 from minixfs.fsck.mfs.context import Context
 
-_ROWS = 1 << 17
+_ROWS = 1 << 15
 """Inodes looked at together."""
 
 

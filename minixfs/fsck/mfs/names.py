@@ -7,9 +7,8 @@ numbers within the directory.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +43,7 @@ _SHORT = {
 """The first eight bytes of names that are not plain, as an integer."""
 
 
-@dataclass(slots=True)
-class Entries:
+class Entries(NamedTuple):
     """All slots in use, ordered by directory row and position.
 
     `rows`: the directory; `position`: slot; `inodes`: number stored; `kind`: NameKind; `hash` of the name,
@@ -60,14 +58,7 @@ class Entries:
     block: NDArray[np.int64]
 
     def select(self, which: NDArray[Any]) -> Entries:
-        return Entries(
-            self.rows[which],
-            self.position[which],
-            self.inodes[which],
-            self.kind[which],
-            self.hash[which],
-            self.block[which],
-        )
+        return Entries(*(column[which] for column in self))
 
 
 async def directory_zones(
@@ -115,7 +106,8 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Entries:
         parts.append(
             Entries(owner[part][which], position, used["d_ino"].astype(np.int64), kind, digest, block[part][which])
         )
-    return Entries(*(np.concatenate([getattr(part, name) for part in parts]) for name in Entries.__slots__))
+    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return Entries(*columns)
 
 
 def _nothing() -> Entries:

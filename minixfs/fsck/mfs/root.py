@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,7 @@ _FIRST_TABLE_BLOCK = START_BLOCK + 2
 """Both bitmaps have a block at least."""
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(NamedTuple):
     """A root directory that was found. `table` is the block where the inodes begin, `zone` the root's first one,
     `proofs` how many of the PROOFS there are."""
 

@@ -287,7 +287,7 @@ async def _heads(device: BlockDevice, root: Root) -> set[int]:
     """
     offsets = [block * root.block_size for block in range(START_BLOCK, root.table)]
     sector = max(device.sector_size, 4)
-    data = bytes(await device.gather(offsets, sector))
+    data = bytes(await device.gather(offsets, [sector] * len(offsets)))
     heads = [data[start : start + 4] for start in range(0, len(data), sector)]
     return {
         index

@@ -7,7 +7,7 @@ right, its contents survive. Only when the volume has no room for the copy does 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ from minixfs.fsck.mfs.mapping import References, first_index, references, span
 from minixfs.fsck.mfs.names import name_rows
 
 
-@dataclass(slots=True)
-class Survey:
+class Survey(NamedTuple):
     """What all files claim. `in_use` and `shared` are indexed by zone, `outside` and `end` by row."""
 
     in_use: NDArray[np.bool_]

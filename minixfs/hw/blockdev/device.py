@@ -56,16 +56,17 @@ class BlockDevice(ABC):
         """As `read`, but None instead of waiting."""
         return None
 
-    async def gather(self, offsets: Sequence[int], length: int) -> bytes | bytearray:
-        """The `length` bytes at each of `offsets`, one after another: many small pieces in one call.
+    async def gather(self, offsets: Sequence[int], lengths: Sequence[int]) -> bytes | bytearray:
+        """So many bytes at each of `offsets`, one after another: many small pieces in one call.
 
         Raises DeviceError when a piece is not wholly on the device.
         """
-        pieces = bytearray(len(offsets) * length)
+        pieces = bytearray(sum(lengths))
         view = memoryview(pieces)
-        for position, offset in zip(range(0, len(pieces), length), offsets, strict=True):
-            if await self.read(offset, [view[position : position + length]]) != length:
+        for offset, length in zip(offsets, lengths, strict=True):
+            if await self.read(offset, [view[:length]]) != length:
                 raise DeviceError(message=f"{self.name}: read past the end at byte {offset}")
+            view = view[length:]
         return pieces
 
     @abstractmethod

@@ -108,14 +108,14 @@ class ImageDevice(BlockDevice):
             raise self._failure("read", offset, length, error) from error
         return moved
 
-    async def gather(self, offsets: Sequence[int], length: int) -> bytes:
+    async def gather(self, offsets: Sequence[int], lengths: Sequence[int]) -> bytes:
         """As `BlockDevice.gather`, without a word of Python between two pieces."""
-        pieces = map(os.pread, repeat(self._fd), repeat(length), offsets)
+        pieces = map(os.pread, repeat(self._fd), lengths, offsets)
         try:
             data = await self.runtime.offload(b"".join, pieces)
         except OSError as error:
-            raise self._failure("read", min(offsets), length, error) from error
-        if len(data) != len(offsets) * length:
+            raise self._failure("read", min(offsets), sum(lengths), error) from error
+        if len(data) != sum(lengths):
             raise DeviceError(message=f"{self.name}: read past the end")
         return data
 

@@ -11,6 +11,7 @@ outside.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add
 from typing import Any, NamedTuple, TypeVar
 
 from minixfs.errors import DeviceError, InvalidArgument
@@ -202,10 +203,10 @@ class Slice(Wrapper):
         inside = self._inside(offset, buffers)
         return self.inner.try_read(self.start + offset, inside) if inside else 0
 
-    async def gather(self, offsets: Sequence[int], length: int) -> bytes | bytearray:
-        if offsets and not 0 <= min(offsets) <= max(offsets) <= self.size - length:
+    async def gather(self, offsets: Sequence[int], lengths: Sequence[int]) -> bytes | bytearray:
+        if offsets and not 0 <= min(offsets) <= max(map(add, offsets, lengths)) <= self.size:
             raise DeviceError(message=f"{self.name}: read past the end")
-        return await self.inner.gather([self.start + offset for offset in offsets], length)
+        return await self.inner.gather([self.start + offset for offset in offsets], lengths)
 
     async def write(self, offset: int, buffers: Sequence[Data]) -> int:
         self.check_writable()
