@@ -9,14 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
-from types import FrameType
-from typing import NoReturn
 
 from benchmarks import contenders, machine, material, measure, report, workloads
+from benchmarks.mount import end_in_order
 
 ROUNDS, QUICK_ROUNDS = 5, 3
 
@@ -57,11 +55,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def end_in_order(number: int, frame: FrameType | None) -> NoReturn:
-    """Turn a signal into an exception, so that every mount is undone on the way out."""
-    sys.exit(128 + number)
-
-
 def tell(text: str) -> None:
     """Progress: one line that overwrites itself, on a terminal only."""
     if sys.stderr.isatty():
@@ -70,8 +63,7 @@ def tell(text: str) -> None:
 
 def main() -> int:
     options = parse(sys.argv[1:])
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, end_in_order)
+    end_in_order()
     present = []
     for name in dict.fromkeys(options.names):
         contender = contenders.CONTENDERS[name]

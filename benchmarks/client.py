@@ -284,7 +284,6 @@ def _inserts(path: str, count: int, rows_a_transaction: int) -> Body:
 def workers(folder: str, count: int) -> Body:
     """`WORKERS` processes at once, each in a directory of its own: make, write, read, remove `count` files in all."""
     content = random.Random(count).randbytes(RECORD)
-
     fork = get_context("fork")
 
     def body() -> None:

@@ -2,8 +2,8 @@
 
 A row is a mount with a cache of some size; it writes a large file, reads it, lists a tree of many files with their
 attributes, and then the kernel is made to forget them (which takes root). A figure is what is resident of the server
-after that, in MiB; the last one is the most it ever was. Of what the kernel knows a server must know, too: that grows
-with the number of files, in whatever cache.
+after that, in MiB; the last one is the most it ever was. `cache_size` limits cached blocks; what a server keeps for
+each file that the kernel knows comes on top.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 from benchmarks import machine, report
-from benchmarks.growth import FILES_A_DIRECTORY, KINDS, Filled, action, write_tar
+from benchmarks.growth import BYTES_A_FILE, EMPTY_BYTES, FILES_A_DIRECTORY, KINDS, Filled, action, write_tar
 from benchmarks.measure import run_phase
-from benchmarks.mount import DROP_CACHES, BenchmarkError, Mount
+from benchmarks.mount import DROP_CACHES, BenchmarkError, Mount, end_in_order
 from benchmarks.report import MIB, Sheet
 from benchmarks.workloads import Phase
 
@@ -63,6 +63,7 @@ def main() -> int:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE as Markdown")
     parser.add_argument("--dir", type=Path, default=Path(gettempdir()), help="folder for images (default %(default)s)")
     options = parser.parse_args()
+    end_in_order()
     files, mib = (FILES // 10, MIB_OF_A_FILE // 10) if options.quick else (FILES, MIB_OF_A_FILE)
     about = machine.describe([])
     print(f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}, load {about['load_average']:.1f}")
@@ -76,7 +77,7 @@ def main() -> int:
                 try:
                     with (
                         TemporaryDirectory(dir=folder) as own,
-                        Mount(contender, Path(own), (256 << 20) + files * 8192 + 2 * mib * MIB) as mount,
+                        Mount(contender, Path(own), EMPTY_BYTES + files * BYTES_A_FILE + 2 * mib * MIB) as mount,
                     ):
                         rows.append([f"{kind}, cache_size={cache}", *row(mount, mib)])
                 except BenchmarkError as error:

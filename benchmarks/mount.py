@@ -14,12 +14,15 @@ detached.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
+from typing import NoReturn
 
 from benchmarks.contenders import IMAGE_BYTES, Contender, program
 
@@ -60,6 +63,16 @@ def unmount(as_root: str, as_user: str, directory: Path) -> list[str]:
     """The command that unmounts, with a flag for either way of doing so. No file system's helper has a part in it."""
     line = ["umount", "-i", as_root] if os.geteuid() == 0 else ["fusermount3", "-u", as_user]
     return [*(word for word in line if word), str(directory)]
+
+
+def end_in_order() -> None:
+    """From now on signals are exceptions, so that every mount is undone on the way out."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _exit)
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 class Mount:

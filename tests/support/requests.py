@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 TRACEFS = Path("/sys/kernel/tracing")
-BUFFER_KIB = 4096
+BUFFER_KIB = 1024  # for each processor
 QUIET_SECONDS = 0.05
 PATIENCE = 20.0
 
