@@ -7,6 +7,7 @@ from enum import StrEnum
 
 class Kind(StrEnum):
     SUPERBLOCK = "superblock"
+    FUTURE_TIME = "future-time"
     GROUP_DESCRIPTOR = "group-descriptor"
     GROUP_FLAGS = "group-flags"
     ORPHAN_LIST = "orphan-list"
@@ -58,7 +59,8 @@ class Kind(StrEnum):
 
 
 HARMLESS = frozenset({
-    Kind.GROUP_FLAGS, Kind.ORPHAN_LIST, Kind.RESERVED_INODE, Kind.JOURNAL, Kind.DELETION_TIME, Kind.HIGH_XATTR,
+    Kind.FUTURE_TIME, Kind.GROUP_FLAGS, Kind.ORPHAN_LIST, Kind.RESERVED_INODE, Kind.JOURNAL, Kind.DELETION_TIME,
+    Kind.HIGH_XATTR,
     Kind.EXTRA_SIZE, Kind.DEVICE_SIZE, Kind.BAD_SIZE, Kind.BLOCK_COUNT, Kind.LARGE_FILE, Kind.XATTR_VALUE, Kind.INDEX,
     Kind.EMPTY_DIRECTORY, Kind.FREE_ENTRY, Kind.SPARE_FILE_TYPE, Kind.UNUSED, Kind.LINK_COUNT,
     Kind.BLOCK_MAP, Kind.INODE_MAP, Kind.PADDING, Kind.GROUP_COUNT,

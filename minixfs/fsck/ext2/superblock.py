@@ -23,6 +23,8 @@ _MAX_SHIFT = 6
 _COMPAT = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x800
 """Features that a check may not know, but we do: dir_prealloc, imagic_inodes, has_journal, ext_attr, resize_inode,
 dir_index, stable_inodes."""
+DAY = 86400
+"""Seconds that a clock may be wrong."""
 _FRAGMENTS = layout.SUPERBLOCK.offsets["s_frags_per_group"]
 _FEATURE_WORDS = ("s_feature_compat", "s_feature_incompat", "s_feature_ro_compat")
 
@@ -178,3 +180,13 @@ def _mend(superblock: Superblock, judge: Judge) -> None:
             what = f"the superblock tells of {superblock.inodes} inodes, should be {inodes}"
             if judge.found(Finding(Kind.SUPERBLOCK, what)):
                 superblock.inodes = inodes
+    now = int(time.time())
+    if superblock.mount_time > now + DAY and _is_future(superblock.mount_time, "mounted", judge):
+        superblock.mount_time = now
+    if superblock.write_time > now + DAY and _is_future(superblock.write_time, "written to", judge):
+        superblock.write_time = now
+
+
+def _is_future(moment: int, done: str, judge: Judge) -> bool:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+    return judge.found(Finding(Kind.FUTURE_TIME, f"last {done} at {when}, which is in the future"))

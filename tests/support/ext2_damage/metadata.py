@@ -95,3 +95,9 @@ def _state(image: Ext2Image, rng: random.Random) -> set[bytes]:
 def _number_of_inodes(image: Ext2Image, rng: random.Random) -> set[bytes]:
     image.write(1024, struct.pack("<L", image.superblock.inodes - 8))
     return set()
+
+
+@kind
+def _times_in_the_future(image: Ext2Image, rng: random.Random) -> set[bytes]:
+    image.write(1024 + 44, struct.pack("<LL", 0xFFFFFFFE, 0xFFFFFFFF))
+    return set()
