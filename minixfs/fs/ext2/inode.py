@@ -97,7 +97,9 @@ class Ext2Codec(Codec):
         inode.uid, inode.gid = uid_high << 16 | uid, gid_high << 16 | gid
         inode.size = size_high << 32 | size if inode.is_regular else size
         count = self._fine_stamps(raw)
-        fine = (*_FINE[count - 1].unpack_from(raw, _EXTRA_AT + _FINE_AT), 0, 0) if count else (0, 0, 0)
+        fine = _FINE[count - 1].unpack_from(raw, _EXTRA_AT + _FINE_AT) if count else ()
+        if count < len(_FINE):
+            fine += (0,) * (len(_FINE) - count)
         inode.ctime, inode.mtime, inode.atime = _join(ctime, fine[0]), _join(mtime, fine[1]), _join(atime, fine[2])
         inode.zones_used = max(sectors // self._sectors - (acl_block != 0), 0)
         return inode
