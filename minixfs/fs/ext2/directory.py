@@ -9,7 +9,7 @@ declared to have none.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from functools import cache
 from struct import Struct
@@ -181,8 +181,7 @@ class Ext2Directories(Directories[RoomIndex]):
             own = needed(name_length)
             _HEAD.pack_into(buf.data, offset, ino, own, name_length, kind)
             offset, length = offset + own, length - own
-            starts = index.starts[number]
-            starts.insert(bisect_left(starts, offset), offset)
+            insort(index.starts[number], offset)
         index.gaps[number] = (gap - need, offset)
         if number in index.several:
             index.unsure.add(number)
