@@ -70,8 +70,7 @@ class PagePool:
                 return None
             frame = found
         self.free_frames -= count
-        for index in range(frame, frame + count):
-            self._counts[index] = 1
+        self._counts[frame : frame + count] = [1] * count
         return frame
 
     def retain(self, frame: int, count: int = 1) -> None:

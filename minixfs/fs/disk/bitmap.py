@@ -73,11 +73,13 @@ class Bitmap:
             with await self._block(index) as buf:
                 bits = self._bits_of(buf)
                 bit = _first_zero(bits, start, limit)
-                if start == floor:
-                    self._floor[index] = limit if bit < 0 else bit
                 if bit < 0:
+                    if start == floor:
+                        self._floor[index] = limit
                     continue
                 count = _zeros_from(bits, bit, min(limit, bit + wanted))
+                if start == floor:
+                    self._floor[index] = bit + count
                 _fill(bits, bit, count, True)
                 self._store(buf, bits)
             if self.free_bits is not None:

@@ -55,7 +55,7 @@ class Entry:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.buf.__exit__(kind, value, trace)
+        self.buf.owner.put(self.buf)
 
 
 class Directories(ABC, Generic[I]):

@@ -255,22 +255,20 @@ class Files:
     ) -> None:
         """Fill fresh zones, which map the file from zone `index` on: `view` at `position`, zeroes elsewhere."""
         block_size, zone_size = self._block_size, self._zone_size
-        base = index * zone_size
-        if position == base and len(view) == count * zone_size:
-            await self._write_blocks(inode, position, zone * zone_size, view)
+        base, offset, size = index * zone_size, zone * zone_size, count * zone_size
+        head, end = position - base, position - base + len(view)
+        blocks = range(offset // block_size, (offset + size) // block_size)
+        if self._direct and not self._cache.holds_any(blocks):
+            await self._write_direct(offset, [bytes(head), view, bytes(size - end)] if len(view) < size else [view])
             return
-        first = (position - base) // block_size
-        end = -(-(position + len(view) - base) // block_size)
-        blocks = range(zone * zone_size // block_size, (zone + count) * zone_size // block_size)
         for number, block in enumerate(blocks):
-            file_offset = base + number * block_size
-            whole = position <= file_offset and file_offset + block_size <= position + len(view)
-            if first < number < end - 1 or whole:
+            start = number * block_size
+            if head <= start and start + block_size <= end:
                 continue
-            with await self._cache.get(block, inode.num, file_offset, read=False) as buf:
+            with await self._cache.get(block, inode.num, base + start, read=False) as buf:
                 buf.data[:] = bytes(block_size)
                 self._cache.mark_dirty(buf, Order.DATA)
-        await self._write_piece(inode, position, zone * zone_size + position - base, view)
+        await self._write_piece(inode, position, offset + head, view)
 
     async def _write_piece(self, inode: Inode, position: int, offset: int, view: memoryview) -> None:
         """Store `view` at device byte `offset`, where the file's byte `position` is; one run of zones."""
@@ -306,9 +304,7 @@ class Files:
         block_size, cache = self._block_size, self._cache
         blocks = range(offset // block_size, (offset + len(view)) // block_size)
         if self._direct:
-            moved = await self._device.write(offset, [view])
-            if moved < len(view):
-                raise DeviceError(message=f"{self._device.name}: the device ends at byte {offset + moved}")
+            await self._write_direct(offset, [view])
             if cache.holds_any(blocks):
                 await self._update_cached(blocks, view)
             return
@@ -316,6 +312,11 @@ class Files:
             with await cache.get(block, inode.num, position + number * block_size, read=False) as buf:
                 buf.data[:] = view[number * block_size : (number + 1) * block_size]
                 cache.mark_dirty(buf, Order.DATA)
+
+    async def _write_direct(self, offset: int, pieces: Sequence[Data]) -> None:
+        moved = await self._device.write(offset, pieces)
+        if moved < sum(map(len, pieces)):
+            raise DeviceError(message=f"{self._device.name}: the device ends at byte {offset + moved}")
 
     async def _update_cached(self, blocks: range, view: memoryview) -> None:
         """Bring cached copies of blocks that were written directly up to date, in place: they may be mapped."""

@@ -80,7 +80,8 @@ class Names:
         parent = self._parent(directory)
         if parent.nlinks >= self._volume.shape.link_max:
             raise TooManyLinks
-        await self._must_be_new(parent, name)
+        if await self._directories.has(parent, name):
+            raise Exists
         self._volume.check_ids(uid, gid)
         inode = await self._inodes.new(stat.S_IFDIR | mode & 0o7777, uid, gid, parent)
         try:
@@ -212,14 +213,11 @@ class Names:
     async def _target(self, parent: Inode, name: bytes) -> Inode:
         return await self._keeper.load(await self._directories.find(parent, name))
 
-    async def _must_be_new(self, parent: Inode, name: bytes) -> None:
-        if await self._directories.has(parent, name):
-            raise Exists
-
     async def make(self, directory: int, name: bytes, mode: int, uid: int, gid: int, content: bytes = b"") -> Inode:
         """A new inode with its content and name, in use."""
         parent = self._parent(directory)
-        await self._must_be_new(parent, name)
+        if await self._directories.has(parent, name):
+            raise Exists
         self._volume.check_ids(uid, gid)
         inode = await self._inodes.new(mode, uid, gid, parent)
         try:
@@ -228,8 +226,8 @@ class Names:
                 inode.fast_text = content
             elif content:
                 await self._files.write(inode, 0, content)
-            with await self._directories.enter(parent, name, inode):
-                pass
+            entry = await self._directories.enter(parent, name, inode)
+            self._volume.cache.put(entry.buf)
         except BaseException:
             await self._discard(inode)
             raise

@@ -113,6 +113,7 @@ class Volume(ABC):
         self.clock = clock
         self.commits = 0
         self._commit = commit
+        self._granularity, self._time_max = shape.granularity, shape.time_max
         self.block_size = shape.block_size
         self.zone_size = shape.zone_size
         self.zone_shift = shape.zone_shift
@@ -123,7 +124,7 @@ class Volume(ABC):
     def now(self) -> int:
         """The time that goes into stamps: nanoseconds since the epoch, as exactly as the format stores them."""
         now = int(self.clock() * NS)
-        return min(now - now % self.shape.granularity, self.shape.time_max)
+        return min(now - now % self._granularity, self._time_max)
 
     def zone_block(self, zone: int) -> int:
         """First block of a zone."""

@@ -145,6 +145,11 @@ class ZoneMap:
         volume = self._volume
         length = len(pointers)
         first = pointers[0]
+        if length == 1:
+            if first:
+                volume.check_zones(first, 1, inode.num)
+            found.append(Extent(index, first, 1))
+            return
         if first and pointers[-1] == first + length - 1 and pointers == tuple(range(first, first + length)):
             volume.check_zones(first, length, inode.num)
             found.append(Extent(index, first, length))

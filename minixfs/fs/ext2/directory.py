@@ -9,8 +9,7 @@ declared to have none.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from functools import cache
 from struct import Struct
@@ -73,11 +72,10 @@ class Ext2Directories(Directories[RoomIndex]):
         while position < directory.size and len(found) < count:
             number, start = divmod(position, self._size)
             with await self._block(directory, number) as buf:
-                for offset, length, ino, name in self._scan(directory, buf):
-                    if ino and offset >= start:
-                        found.append(DirEntry(ino, number * self._size + offset + length, name))
-                        if len(found) == count:
-                            break
+                rows = self._scan(directory, buf)
+            base = number * self._size
+            wanted = [row for row in rows if row[2] and row[0] >= start][: count - len(found)]
+            found += [DirEntry(ino, base + offset + length, name) for offset, length, ino, name in wanted]
             position = (number + 1) * self._size
         return found
 
@@ -114,16 +112,21 @@ class Ext2Directories(Directories[RoomIndex]):
             index.several.add(number)
         return index
 
-    def _scan(self, directory: Inode, buf: Buf) -> Iterator[tuple[int, int, int, bytes]]:
+    def _scan(self, directory: Inode, buf: Buf) -> list[tuple[int, int, int, bytes]]:
         """The entries of a block: offset in it, length, inode and name. Raises Corrupt where they do not add up."""
-        data, offset = buf.data, 0
-        while offset < self._size:
-            ino, stored, name_length, _ = _HEAD.unpack_from(data, offset)
-            length = self._length(stored)
-            if length < needed(name_length if ino else 0) or length & 3 or offset + length > self._size:
+        data, size, unpack = bytes(buf.data), self._size, _HEAD.unpack_from
+        found = []
+        offset = 0
+        while offset < size:
+            ino, length, name_length, _ = unpack(data, offset)
+            if size == layout.MAX_BLOCK_SIZE:
+                length = self._length(length)
+            start, end = offset + _HEAD.size, offset + length
+            if length < _HEAD.size + (name_length if ino else 0) or length & 3 or end > size:
                 raise Corrupt(f"bad entry at byte {offset} of a directory block", block=buf.block, inode=directory.num)
-            yield offset, length, ino, bytes(data[offset + 8 : offset + 8 + name_length])
-            offset += length
+            found.append((offset, length, ino, data[start : start + name_length]))
+            offset = end
+        return found
 
     # ---- changing --------------------------------------------------------------------------------------------------
 
@@ -178,8 +181,7 @@ class Ext2Directories(Directories[RoomIndex]):
             own = needed(name_length)
             _HEAD.pack_into(buf.data, offset, ino, own, name_length, kind)
             offset, length = offset + own, length - own
-            starts = index.starts[number]
-            starts.insert(bisect_left(starts, offset), offset)
+            insort(index.starts[number], offset)
         index.gaps[number] = (gap - need, offset)
         if number in index.several:
             index.unsure.add(number)

@@ -79,6 +79,11 @@ class Ext2Codec(Codec):
         self._sectors = superblock.block_size // layout.SECTOR
         self._per_group = superblock.inodes_per_group
         self._per_block = superblock.inodes_per_block
+        self._blank = bytearray(self.size)
+        if self.size > _EXTRA_AT:
+            extra = min(max(superblock.want_extra_isize, 4), self.size - _EXTRA_AT) & ~3
+            self._blank[_EXTRA_AT : _EXTRA_AT + 2] = extra.to_bytes(2, "little")
+        self._has_birth = self._extra(self._blank) >= _BIRTH_AT + _BIRTH.size
 
     def locate(self, number: int) -> tuple[int, int]:
         group, index = divmod(number - 1, self._per_group)
@@ -97,7 +102,9 @@ class Ext2Codec(Codec):
         inode.uid, inode.gid = uid_high << 16 | uid, gid_high << 16 | gid
         inode.size = size_high << 32 | size if inode.is_regular else size
         count = self._fine_stamps(raw)
-        fine = (*_FINE[count - 1].unpack_from(raw, _EXTRA_AT + _FINE_AT), 0, 0) if count else (0, 0, 0)
+        fine = _FINE[count - 1].unpack_from(raw, _EXTRA_AT + _FINE_AT) if count else ()
+        if count < len(_FINE):
+            fine += (0,) * (len(_FINE) - count)
         inode.ctime, inode.mtime, inode.atime = _join(ctime, fine[0]), _join(mtime, fine[1]), _join(atime, fine[2])
         inode.zones_used = max(sectors // self._sectors - (acl_block != 0), 0)
         return inode
@@ -127,23 +134,21 @@ class Ext2Codec(Codec):
         inode.zones = [0] * _POINTERS
         inode.acl_block = 0
         inode.flags = parent.flags & _inherited(mode)
-        inode.raw = raw = bytearray(self.size)
+        inode.raw = raw = bytearray(self._blank)
         _GENERATION.pack_into(raw, _GENERATION_AT, random.getrandbits(32))
-        if self.size > _EXTRA_AT:
-            extra = min(max(self._superblock.want_extra_isize, 4), self.size - _EXTRA_AT) & ~3
-            raw[_EXTRA_AT : _EXTRA_AT + 2] = extra.to_bytes(2, "little")
-            if extra >= _BIRTH_AT + _BIRTH.size:
-                _BIRTH.pack_into(raw, _EXTRA_AT + _BIRTH_AT, *_split(now))
+        if self._has_birth:
+            _BIRTH.pack_into(raw, _EXTRA_AT + _BIRTH_AT, *_split(now))
         return inode
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
+    def _extra(self, raw: bytearray) -> int:
+        """How many bytes behind the first 128 the record has, as far as it says so."""
+        return min(raw[_EXTRA_AT] | raw[_EXTRA_AT + 1] << 8, self.size - _EXTRA_AT) if self.size > _EXTRA_AT else 0
+
     def _fine_stamps(self, raw: bytearray) -> int:
         """How many of the three stamps have finer parts in the record."""
-        if self.size <= _EXTRA_AT:
-            return 0
-        extra = min(raw[_EXTRA_AT] | raw[_EXTRA_AT + 1] << 8, self.size - _EXTRA_AT)
-        return min(max(extra - _FINE_AT, 0) // 4, len(_FINE))
+        return min(max(self._extra(raw) - _FINE_AT, 0) // 4, len(_FINE))
 
 
 def _join(seconds: int, fine: int) -> int:

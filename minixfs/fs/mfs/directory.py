@@ -88,7 +88,7 @@ class MfsDirectories(Directories[SlotIndex]):
             buf = await self._grow(directory, number)
         else:
             buf = self._block_cached(directory, number) or await self._block(directory, number)
-        self._write(buf, slot, inode, name)
+        self._store(buf, slot, inode.num, name)
         if slot == index.end:
             index.end += 1
             directory.size = max(directory.size, index.end * self._entry.size)
