@@ -96,8 +96,6 @@ def fsck(
     terminal = sys.stdin is not None and sys.stdin.isatty() and not as_json
     if ask and not terminal:
         raise UsageError("-r asks on a terminal, and there is none: use -n to look or -y to repair", OPERATIONAL)
-    # Numpy would start a thread for each processor, for matrices that we do not have.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     wishes = _Wishes(
         asks=terminal and not (look or preen or repair),
         repairs=preen or repair,

@@ -115,6 +115,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line. Exit codes: those of the command; 2 for bad usage unless the command has its own."""
     atexit.register(gc.freeze)  # looking for garbage before the process ends would take a tenth of a short command
+    # Numpy, where it is loaded, would start a thread for each processor, for matrices that we do not have.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _open_what_is_closed()
     try:
         result = _run(os.path.basename(sys.argv[0]), sys.argv[1:])

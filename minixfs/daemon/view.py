@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyfuse3
 from pyfuse3 import EntryAttributes
@@ -13,8 +13,7 @@ CACHE_SECONDS = 86400.0
 """How long names and attributes are good for: nobody but us changes the volume."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """How the mount shows what is on the volume. None shows it as it is.
 
     `uid`, `gid`: every object belongs to them. `umask`: these permission bits are taken away. `fakeroot`: the user of

@@ -13,7 +13,7 @@ from minixfs.cli.show import columns, for_terminal, human
 from minixfs.errors import UsageError
 from minixfs.mkfs.mfs import Options
 from tests.support.mfs_image import populated
-from tests.support.mounts import environment
+from tests.support.mounts import environment, minixfs
 
 
 @pytest.fixture
@@ -60,6 +60,8 @@ HEAVY = {
     "shutil", "subprocess", "trio",
 }  # fmt: skip
 """What takes long to load, and no question about files needs."""
+ARRAYS = {"numpy", "ctypes", "shutil", "subprocess"}
+"""What of that arrays take."""
 
 
 def test_an_opened_image_is_not_changed_and_left_unlocked(tmp_path: Path) -> None:
@@ -79,6 +81,19 @@ def test_offline_commands_import_no_event_loop_and_no_arrays(tmp_path: Path, wor
     image = tmp_path / "image"
     image.write_bytes(populated(Options()).data)
     arguments = [*words, str(image), *(["/a/file1"] if words in (["cat"], ["stat"]) else [])]
+    load_nothing_of(HEAVY, arguments)
+
+
+@pytest.mark.parametrize("kind", ["mfs", "ext2"])
+def test_checking_loads_arrays_and_little_else(tmp_path: Path, kind: str) -> None:
+    image = tmp_path / "image"
+    made = minixfs("mkfs", "-t", kind, image, "4M")
+    assert made.returncode == 0, made.stderr
+    parts = {"numpy.ma", "numpy.fft", "numpy.random", "numpy.polynomial"}
+    load_nothing_of((HEAVY | parts) - ARRAYS, ["fsck", "-n", str(image)])
+
+
+def load_nothing_of(heavy: set[str], arguments: list[str]) -> None:
     program = (
         "import sys\n"
         "from minixfs.cli.main import main\n"
@@ -87,7 +102,7 @@ def test_offline_commands_import_no_event_loop_and_no_arrays(tmp_path: Path, wor
         "    main()\n"
         "except SystemExit as end:\n"
         "    assert not end.code\n"
-        f"heavy = {HEAVY!r} & set(sys.modules)\n"
+        f"heavy = {heavy!r} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, timeout=60)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.ext2 import layout
-from minixfs.fsck.blocks import claim
+from minixfs.fsck.blocks import claim, distinct
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.entries import name_rows
 from minixfs.fsck.ext2.inodes import MAPPED_TYPES
@@ -48,7 +48,7 @@ def kept_blocks(context: Context) -> NDArray[np.int64]:
     table = context.table
     holders = table.columns["i_file_acl"][table.ordinary].astype(np.int64)
     own = int(table.columns["i_block"][table.reserved_row(layout.RESIZE_INODE), layout.DIRECT_BLOCKS + 1])
-    kept = np.unique(np.append(holders[holders != 0], own if own else holders[:0]))
+    kept = distinct(np.append(holders[holders != 0], own if own else holders[:0]))
     return kept[context.is_block(kept)]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.ext2 import layout
+from minixfs.fsck.blocks import distinct
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.mapping import references
 from minixfs.fsck.report import MAX_KEPT
@@ -125,7 +126,7 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Scan:
             few = offsets[low : low + _TOGETHER]
             parts.append(_parse(data, size, few, owner[part], place[part], block[part]))
         broken.append(owner[part][bad])
-    return Scan(Entries.join(parts or [Entries.none()]), np.unique(np.concatenate(broken)))
+    return Scan(Entries.join(parts or [Entries.none()]), distinct(np.concatenate(broken)))
 
 
 def _walk(data: NDArray[np.uint8], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

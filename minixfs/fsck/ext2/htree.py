@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.ext2 import layout
+from minixfs.fsck.blocks import distinct
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.dirhash import CHUNK, VERSIONS, hash_names
 from minixfs.fsck.ext2.entries import Entries, NameKind, directory_blocks
@@ -123,7 +124,7 @@ class _Tree:
             return Kind.INDEX, "a block outside the directory"
         if (highs < lows).any():
             return Kind.INDEX, "the hashes of a node are not in order"
-        if (self._low[blocks] >= 0).any() or len(np.unique(blocks)) != count:
+        if (self._low[blocks] >= 0).any() or len(distinct(blocks)) != count:
             return Kind.INDEX_TREE, "a block is referred to twice"
         self._low[blocks], self._high[blocks] = lows, highs
         if not levels:

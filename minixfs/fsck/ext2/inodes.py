@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import stat
 import time
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,12 @@ def _grown(column: NDArray[Any], rows: int) -> NDArray[Any]:
     grown = np.empty((rows, *column.shape[1:]), column.dtype)
     grown[: len(column)] = column
     return grown
+
+
+def _kept(column: NDArray[Any]) -> NDArray[Any]:
+    """The same, never to be written to."""
+    column.flags.writeable = False
+    return column
 
 
 class InodeTable:
@@ -134,15 +141,28 @@ class InodeTable:
 
     # ---- columns ---------------------------------------------------------------------------------------------------
 
-    @property
-    def used(self) -> NDArray[np.bool_]:
-        used: NDArray[np.bool_] = self.columns["i_links_count"] != 0
-        return used
+    # Everybody asks for these three, so they are kept until an inode changes (`_touch`).
 
-    @property
+    @cached_property
+    def used(self) -> NDArray[np.bool_]:
+        return _kept(self.columns["i_links_count"] != 0)
+
+    @cached_property
     def type(self) -> NDArray[np.uint16]:
         """Type bits of every row; 0 for inodes that are free."""
-        return np.asarray(np.where(self.used, self.columns["i_mode"] & TYPE_MASK, 0), np.uint16)
+        return _kept(np.where(self.used, self.columns["i_mode"] & np.uint16(TYPE_MASK), np.uint16(0)))
+
+    @cached_property
+    def ordinary(self) -> NDArray[np.bool_]:
+        """The rows in use that files and directories have: the root, and those behind the reserved ones."""
+        named = (self.numbers == layout.ROOT_INODE) | (self.numbers >= self._volume.superblock.first_inode)
+        return _kept(self.used & named)
+
+    def _touch(self, row: int) -> None:
+        """The inode in `row` is being changed."""
+        self.changed[row] = True
+        for derived in ("used", "type", "ordinary"):
+            self.__dict__.pop(derived, None)
 
     @property
     def size(self) -> NDArray[np.int64]:
@@ -151,12 +171,6 @@ class InodeTable:
         large = (self.columns["i_mode"] & TYPE_MASK) == stat.S_IFREG
         sizes: NDArray[np.int64] = self.columns["i_size"].astype(np.int64)
         return sizes | np.where(large, np.minimum(self.columns["i_size_high"], 0x7FFFFFFF).astype(np.int64) << 32, 0)
-
-    @property
-    def ordinary(self) -> NDArray[np.bool_]:
-        """The rows in use that files and directories have: the root, and those behind the reserved ones."""
-        named = (self.numbers == layout.ROOT_INODE) | (self.numbers >= self._volume.superblock.first_inode)
-        return np.asarray(self.used & named)
 
     def rows_of_type(self, *types: int) -> NDArray[np.int64]:
         """Ordinary rows."""
@@ -197,7 +211,7 @@ class InodeTable:
     def put(self, row: int, field: str, value: int) -> None:
         """Change one field of one inode."""
         self.columns[field][row] = value
-        self.changed[row] = True
+        self._touch(row)
 
     def free_number(self) -> int | None:
         """The lowest inode number that is not in use and not reserved, or None."""
@@ -230,7 +244,7 @@ class InodeTable:
             column[row] = 0
         self.columns["i_dtime"][row] = int(time.time()) & 0xFFFFFFFF
         self.tails.pop(row, None)
-        self.changed[row] = True
+        self._touch(row)
         self._fresh.add(row)
 
     async def flush(self) -> None:

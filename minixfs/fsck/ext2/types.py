@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.entries import name_rows
+from minixfs.fsck.ext2.inodes import InodeTable
 from minixfs.fsck.ext2.kinds import Kind
 from minixfs.fsck.ext2.xattr import XATTR_OFFSET, fault_in_inode, kind_of
 
@@ -119,7 +120,7 @@ async def _check_modes(context: Context) -> None:
 async def _check_disguised(context: Context) -> None:
     """Directories whose type was damaged into one without contents: their blocks still say what they are."""
     table = context.table
-    special = np.isin(table.type, _SPECIAL) & table.ordinary
+    special = _special(table)
     for row in np.flatnonzero(special & (table.columns["i_block"][:, 0] != 0)).tolist():
         number, pointers = int(table.numbers[row]), table.columns["i_block"][row].astype(np.int64)
         if not (context.is_block(pointers) | (pointers == 0)).all():
@@ -176,7 +177,7 @@ async def _check_fields(context: Context) -> None:
 async def _check_special(context: Context) -> None:
     """Devices, pipes and sockets have no size, and the immutable ones no blocks."""
     table = context.table
-    special = np.isin(table.type, _SPECIAL) & table.ordinary
+    special = _special(table)
     sized = (table.columns["i_size"] != 0) | (table.columns["i_size_high"] != 0)
     for row in await _each(context, special & sized):
         if context.found(Kind.DEVICE_SIZE, int(table.numbers[row]), "a device, pipe or socket has a size"):
@@ -192,6 +193,13 @@ async def _check_special(context: Context) -> None:
     meaningless = (special & fixed & ~mapped) | (links & fixed)  # e2fsck clears these too, and calls it no fault
     table.columns["i_flags"][meaningless] &= np.uint32(~(layout.FLAG_IMMUTABLE | layout.FLAG_APPEND) & 0xFFFFFFFF)
     table.changed |= meaningless
+
+
+def _special(table: InodeTable) -> NDArray[np.bool_]:
+    """The rows of devices, pipes and sockets."""
+    special = np.zeros(len(table.numbers), np.bool_)
+    special[table.rows_of_type(*_SPECIAL)] = True
+    return special
 
 
 async def _check_tails(context: Context) -> None:
