@@ -23,9 +23,14 @@ INO_BITS = 32
 
 
 class Vnode:
-    """One inode in use. `key` is its identity among all mounts."""
+    """One inode in use. `key` is its identity among all mounts.
 
-    __slots__ = ("fs", "fs_count", "gid", "ino", "key", "lock", "mode", "rdev", "ref_count", "size", "uid", "vmnt")
+    Most of those that the kernel knows are never locked, so the lock is made when it is first wanted.
+    """
+
+    __slots__ = (
+        "_lock", "_runtime", "fs", "fs_count", "gid", "ino", "key", "mode", "rdev", "ref_count", "size", "uid", "vmnt"
+    )  # fmt: skip
 
     def __init__(self, vmnt: Vmnt, node: Node, runtime: Runtime) -> None:
         self.vmnt = vmnt
@@ -39,7 +44,14 @@ class Vnode:
         self.rdev = node.rdev
         self.ref_count = 0
         self.fs_count = 0
-        self.lock = ThreeLevelLock(Rank.VNODE, runtime)
+        self._runtime = runtime
+        self._lock: ThreeLevelLock | None = None
+
+    @property
+    def lock(self) -> ThreeLevelLock:
+        if self._lock is None:
+            self._lock = ThreeLevelLock(Rank.VNODE, self._runtime)
+        return self._lock
 
     @property
     def is_directory(self) -> bool:
