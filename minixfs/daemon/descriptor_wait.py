@@ -5,6 +5,7 @@ read lock to the next task and a parked wait for the descriptor, which is more t
 
 * the task that has just answered may read on at once; the next one gets its turn when this one suspends;
 * the descriptor is polled for some microseconds before the task parks: under load the next request is there;
+* then, while no request is being served, the whole loop waits for the descriptor for a moment: nobody misses it;
 * every so many requests the scheduler gets its turn, so that timers and threads are not starved.
 
 pyfuse3 takes its event loop from its module attribute ``trio`` (its asyncio mode replaces it there); `install` puts a
@@ -30,6 +31,8 @@ POLLS = 50 if len(os.sched_getaffinity(0)) > 1 else 1
 Several times as many spare a park now and then, but lose more when others want the processors: who polls while the
 other side waits for its turn is himself without one when the request comes. On a single processor polling is in vain.
 """
+PAUSE = 2
+"""Milliseconds that the loop may wait for nothing but the descriptor. A signal or a commit can wait as long."""
 REQUESTS_PER_TURN = 128
 """Requests that may be taken in a row before other tasks get to run."""
 
@@ -58,9 +61,10 @@ class _ReadTurn:
 
 
 class _Waiter:
-    """The stand-in for ``trio.lowlevel.wait_readable``."""
+    """The stand-in for ``trio.lowlevel.wait_readable``. `busy` says whether a request is being served."""
 
-    def __init__(self) -> None:
+    def __init__(self, busy: Callable[[], bool]) -> None:
+        self._busy = busy
         self._poll = select.poll()
         self._descriptor = -1
         self._in_a_row = 0
@@ -75,17 +79,19 @@ class _Waiter:
             for _ in range(POLLS):
                 if poll(0):
                     return
+            if not self._busy() and poll(PAUSE):
+                return
         self._in_a_row = 0
         await trio.lowlevel.wait_readable(descriptor)
 
 
-def install(wishes: int, agreed: Callable[[int], None]) -> None:
-    """Give pyfuse3 the stand-in. Before `pyfuse3.main`, once a process.
+def install(wishes: int, agreed: Callable[[int], None], busy: Callable[[], bool]) -> None:
+    """Give pyfuse3 the stand-in. Before `pyfuse3.main`, once a process. `busy` says whether a request is being served.
 
     The features `wishes` are asked for, and `agreed` is told which of them the kernel has.
     """
     lowlevel = SimpleNamespace(**vars(trio.lowlevel))
-    waiter = _Waiter()
+    waiter = _Waiter(busy)
 
     async def wait_for_first(descriptor: int) -> None:
         await trio.lowlevel.wait_readable(descriptor)

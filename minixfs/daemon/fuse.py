@@ -63,46 +63,59 @@ def _request(
     @functools.wraps(method)
     async def handler(self: FuseFace, /, *args: P.args, **kwargs: P.kwargs) -> R:
         deadline: float | None = None
-        while True:
-            try:
-                return await method(self, *args, **kwargs)
-            except NoSpace as error:
-                deadline = deadline or trio.current_time() + FORGET_PATIENCE
-                if not await self._known.forgotten_before(deadline):
-                    raise FUSEError(error.errno) from None
-            except MinixFsError as error:
-                raise FUSEError(error.errno) from None
-            except FUSEError:
-                raise
-            except Exception:
-                log.exception("internal error in %s", method.__name__)
-                raise FUSEError(errno.EIO) from None
+        self.serving += 1
+        try:
+            while True:
+                try:
+                    return await method(self, *args, **kwargs)
+                except NoSpace as error:
+                    deadline = deadline or trio.current_time() + FORGET_PATIENCE
+                    if not await self._known.forgotten_before(deadline):
+                        raise FUSEError(error.errno) from None
+        except MinixFsError as error:
+            raise FUSEError(error.errno) from None
+        except FUSEError:
+            raise
+        except Exception:
+            log.exception("internal error in %s", method.__name__)
+            raise FUSEError(errno.EIO) from None
+        finally:
+            self.serving -= 1
+            if self._known.crowded and not self.serving:
+                await self._known.park(self.is_busy)
 
     return handler
 
 
 class FuseFace(pyfuse3.Operations):
-    """`vfs` shown to the kernel as `view` says. `_files` are the open files and directories by their handles."""
+    """`vfs` shown to the kernel as `view` says. `serving` counts the requests that have begun and not ended; `_files`
+    are the open files and directories by their handles."""
 
     supports_dot_lookup = False
 
-    def __init__(self, vfs: Vfs, view: View) -> None:
+    def __init__(self, vfs: Vfs, view: View, held_nodes: int = 0) -> None:
+        """`held_nodes`: how many of the nodes that the kernel knows may stay in memory (0: all)."""
         super().__init__()
         self.enable_writeback_cache = view.writeback
         self._vfs = vfs
         self._view = view
         self.enable_acl = view.kernel_checks and self._any_xattrs()
-        self._known = KnownNodes(vfs, view)
+        self._known = KnownNodes(vfs, view, held_nodes)
         self._files: dict[int, Filp] = {}
         self._of_root: set[int] = set()  # handles that root opened for writing
         self._next_handle = 1
         self._readdir_batch = READDIR_BATCH
         self._absent = view.absence()
         self._masks = False
+        self.serving = 0
 
     def agreed(self, features: int) -> None:
         """Be told what of `negotiation.WISHES` the kernel has."""
         self._masks = bool(features & negotiation.DONT_MASK)
+
+    def is_busy(self) -> bool:
+        """Whether a request is being served."""
+        return self.serving > 0
 
     async def close(self) -> None:
         """Drop what the kernel holds: it need not say good-bye when a mount ends."""
@@ -117,7 +130,7 @@ class FuseFace(pyfuse3.Operations):
     @_request
     async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         try:
-            return await self._known.entry_at(self._known.vnode(parent_inode), name)
+            return await self._known.entry_at(await self._known.vnode(parent_inode), name)
         except NotFound:
             return self._absent
 
@@ -129,13 +142,13 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
-        return await self._known.status(self._known.vnode(inode))
+        return await self._known.status(await self._known.vnode(inode))
 
     @_request
     async def access(self, inode: int, mode: int, ctx: RequestContext) -> bool:
         """Asked by access(2) and chdir(2) where the kernel leaves permissions to us: all is allowed but to execute what
         nobody may."""
-        vnode = self._known.vnode(inode)
+        vnode = await self._known.vnode(inode)
         wanted = mode & protect.X_BIT
         return vnode.is_directory or not wanted or bool(self._view.mode(vnode.mode) & 0o111)
 
@@ -143,7 +156,7 @@ class FuseFace(pyfuse3.Operations):
     async def setattr(
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
     ) -> EntryAttributes:
-        place = ByNode(self._known.vnode(inode))
+        place = ByNode(await self._known.vnode(inode))
         set_id = place.vnode.mode & SET_ID
         async with self._vfs.call() as call:
             if fields.update_size:
@@ -168,7 +181,7 @@ class FuseFace(pyfuse3.Operations):
     @_request
     async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
         async with self._vfs.call() as call:
-            return await names.readlink(call, ByNode(self._known.vnode(inode)))
+            return await names.readlink(call, ByNode(await self._known.vnode(inode)))
 
     @_request
     async def statfs(self, ctx: RequestContext) -> StatvfsData:
@@ -185,43 +198,43 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
-        place = ByName(self._known.vnode(parent_inode), name)
+        place = ByName(await self._known.vnode(parent_inode), name)
         async with self._call_of(ctx) as call:
             await opening.mknod(call, place, mode, rdev)
             return await self._known.entry_at(place.directory, name)
 
     @_request
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
-        place = ByName(self._known.vnode(parent_inode), name)
+        place = ByName(await self._known.vnode(parent_inode), name)
         async with self._call_of(ctx) as call:
             await opening.mkdir(call, place, mode)
             return await self._known.entry_at(place.directory, name)
 
     @_request
     async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
-        place = ByName(self._known.vnode(parent_inode), name)
+        place = ByName(await self._known.vnode(parent_inode), name)
         async with self._call_of(ctx) as call:
             await names.symlink(call, target, place)
             return await self._known.entry_at(place.directory, name)
 
     @_request
     async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
-        vnode = self._known.vnode(inode)
+        vnode = await self._known.vnode(inode)
         async with self._vfs.call() as call:
-            await names.link(call, ByNode(vnode), ByName(self._known.vnode(new_parent_inode), new_name))
+            await names.link(call, ByNode(vnode), ByName(await self._known.vnode(new_parent_inode), new_name))
             return await self._known.entry(dup(vnode))
 
     @_request
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
-        self._known.removed = True
+        place = await self._to_remove(parent_inode, name)
         async with self._vfs.call() as call:
-            await names.unlink(call, ByName(self._known.vnode(parent_inode), name))
+            await names.unlink(call, place)
 
     @_request
     async def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
-        self._known.removed = True
+        place = await self._to_remove(parent_inode, name)
         async with self._vfs.call() as call:
-            await names.rmdir(call, ByName(self._known.vnode(parent_inode), name))
+            await names.rmdir(call, place)
 
     @_request
     async def rename(
@@ -235,12 +248,13 @@ class FuseFace(pyfuse3.Operations):
     ) -> None:
         if flags & ~(pyfuse3.RENAME_NOREPLACE | pyfuse3.RENAME_EXCHANGE):
             raise FUSEError(errno.EINVAL)
-        self._known.removed = True
+        old = ByName(await self._known.vnode(parent_inode_old), name_old)
+        new = await self._to_remove(parent_inode_new, name_new)
         async with self._vfs.call() as call:
             await names.rename(
                 call,
-                ByName(self._known.vnode(parent_inode_old), name_old),
-                ByName(self._known.vnode(parent_inode_new), name_new),
+                old,
+                new,
                 replace=not flags & pyfuse3.RENAME_NOREPLACE,
                 exchange=bool(flags & pyfuse3.RENAME_EXCHANGE),
             )
@@ -251,7 +265,7 @@ class FuseFace(pyfuse3.Operations):
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
-        place = ByName(self._known.vnode(parent_inode), name)
+        place = ByName(await self._known.vnode(parent_inode), name)
         async with self._call_of(ctx) as call:
             try:
                 filp = await opening.create_new(call, place, flags, mode)  # the kernel has looked the name up
@@ -262,7 +276,7 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
-        vnode = self._known.vnode(inode)
+        vnode = await self._known.vnode(inode)
         set_id = vnode.mode & SET_ID
         async with self._vfs.call() as call:
             filp = await opening.open_file(call, ByNode(vnode), flags)
@@ -314,7 +328,7 @@ class FuseFace(pyfuse3.Operations):
     @_request
     async def opendir(self, inode: int, ctx: RequestContext) -> int:
         async with self._vfs.call() as call:
-            filp = await opening.open_file(call, ByNode(self._known.vnode(inode)), os.O_RDONLY | os.O_DIRECTORY)
+            filp = await opening.open_file(call, ByNode(await self._known.vnode(inode)), os.O_RDONLY | os.O_DIRECTORY)
         return self._handle(filp)
 
     @_request
@@ -365,12 +379,12 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
-        vnode = self._with_xattrs(inode).vnode
+        vnode = (await self._with_xattrs(inode)).vnode
         return await vnode.fs.getxattr(vnode.ino, name)  # asked before every write(2): without a call, as for `getattr`
 
     @_request
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
-        place = self._with_xattrs(inode)
+        place = await self._with_xattrs(inode)
         async with self._vfs.call() as call:
             await xattr.setxattr(call, place, name, value)
         if name.startswith(xattr.ACL) and not self._view.kernel_checks:
@@ -378,20 +392,20 @@ class FuseFace(pyfuse3.Operations):
 
     @_request
     async def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
-        place = self._with_xattrs(inode)
+        place = await self._with_xattrs(inode)
         async with self._vfs.call() as call:
             found = await xattr.listxattr(call, place)
             return found if ctx.uid == 0 else [name for name in found if not name.startswith(b"trusted.")]
 
     @_request
     async def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:
-        place = self._with_xattrs(inode)
+        place = await self._with_xattrs(inode)
         async with self._vfs.call() as call:
             await xattr.removexattr(call, place, name)
 
-    def _with_xattrs(self, inode: int) -> ByNode:
+    async def _with_xattrs(self, inode: int) -> ByNode:
         """A node that can have attributes. If none on this mount can, the kernel is told so, and does not ask again."""
-        vnode = self._known.vnode(inode)
+        vnode = await self._known.vnode(inode)
         if not self._view.xattrs or not vnode.fs.has_xattrs:
             raise FUSEError(errno.EOPNOTSUPP if self._any_xattrs() else errno.ENOSYS)
         return ByNode(vnode)
@@ -400,6 +414,13 @@ class FuseFace(pyfuse3.Operations):
         return self._view.xattrs and any(vmnt.fs.has_xattrs for vmnt in self._vfs.mounts.values())
 
     # ---- inside -----------------------------------------------------------------------------------------------
+
+    async def _to_remove(self, parent_inode: int, name: bytes) -> ByName:
+        """A name that is about to lose what it leads to. That stays as long as the kernel knows it."""
+        place = ByName(await self._known.vnode(parent_inode), name)
+        await self._known.hold(place.directory, name)
+        self._known.removed = True
+        return place
 
     def _call_of(self, ctx: RequestContext) -> Call:
         """A call that makes something: it belongs to who asked."""

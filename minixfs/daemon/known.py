@@ -1,8 +1,14 @@
 """The nodes that the kernel knows.
 
-A node id of the kernel is the key of a vnode (mount slot and inode number), which makes the root's 1. For every id that
-the kernel knows there is one reference to the vnode and a count of how often it was told; when the kernel has
-forgotten as many as it was told, the reference goes.
+A node id of the kernel is the key of a vnode (mount slot and inode number), which makes the root's 1. Of every id that
+the kernel knows we keep how often it was told; it forgets as often. How many it knows is its own affair, so only so
+many are kept with their vnodes:
+
+    unknown -> held: we have a reference to the vnode <-> parked: we have the count alone -> unknown
+
+`vnode` makes a parked node a held one. `park` lets go of the nodes that were held longest; between requests, since a
+request may be using a vnode on the strength of our reference. What has no name any more stays held, or its inode could
+become another file's: so who removes a name has to `hold` what it leads to before.
 
 What was removed while the kernel knew it is free only when it is forgotten: who finds the volume full can wait for that
 (`forgotten_before`).
@@ -11,36 +17,96 @@ What was removed while the kernel knew it is free only when it is forgotten: who
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import islice
 
 import trio
 from pyfuse3 import EntryAttributes
 
-from minixfs.daemon.objects import Vmnt, Vnode, dup
+from minixfs.daemon.objects import INO_BITS, Vmnt, Vnode, dup
 from minixfs.daemon.vfs import Vfs
 from minixfs.daemon.view import View
-from minixfs.errors import PosixError
-from minixfs.fs.protocol import Node
+from minixfs.errors import MinixFsError, PosixError
+from minixfs.fs.protocol import DirEntry, Node
+
+BYTES_A_NODE = 2048
+"""What a held node takes, in VFS and in its file server; and a bit more."""
 
 
 class KnownNodes:
-    """`_lookups` counts what the kernel was told of each node; `removed`: something was since the last vain wait."""
+    """`_counts`: how often the kernel was told of each node; `_held`: the vnodes, the root's always among them.
 
-    def __init__(self, vfs: Vfs, view: View) -> None:
+    No more than `limit` are held for long (0: no bound), and an eighth above it: when there are `_crowd`, it is time to
+    `park`. `removed`: something was since the last vain wait.
+    """
+
+    def __init__(self, vfs: Vfs, view: View, limit: int) -> None:
         self._vfs = vfs
         self._vnodes = vfs.vnodes
         self._view = view
-        self._lookups: dict[int, int] = {}
-        self._root = dup(vfs.root.root)
+        self._limit = self._crowd = limit
+        root = dup(vfs.root.root)
+        self._counts: dict[int, int] = {root.key: 1}  # the kernel knows the root untold
+        self._held: dict[int, Vnode] = {root.key: root}
+        self._parked = 0
         self._forgotten = trio.Event()
         self.removed = False
 
-    def vnode(self, key: int) -> Vnode:
-        """The vnode behind a node id. Raises ESTALE for one that the kernel was not told of."""
-        vnode = self._vnodes.find(key)
+    async def vnode(self, key: int) -> Vnode:
+        """The vnode behind a node id. Raises ESTALE for one that the kernel was not told of, or cannot be read."""
+        return self._held.get(key) or await self._revive(key)
+
+    async def _revive(self, key: int) -> Vnode:
+        vmnt = self._vfs.mounts.get(key >> INO_BITS)
+        if vmnt is None or key not in self._counts:
+            raise PosixError(errno.ESTALE)
+        (found,) = await vmnt.fs.getnodes([DirEntry(vmnt.ino_of(key), 0, b"")])
+        if found is None:
+            raise PosixError(errno.ESTALE)
+        self._keep(self._vnodes.adopt(vmnt, found[0]))
+        vnode = self._held.get(key)
         if vnode is None:
             raise PosixError(errno.ESTALE)
         return vnode
+
+    def _keep(self, vnode: Vnode) -> None:
+        """Hold a node with the reference that the caller has, unless it is held or not known at all."""
+        if vnode.key in self._held or vnode.key not in self._counts:
+            self._vnodes.release(vnode)
+        else:
+            self._held[vnode.key] = vnode
+            self._parked -= 1
+
+    async def hold(self, directory: Vnode, name: bytes) -> None:
+        """Hold what a name leads to, which may be its last. Does nothing if there is no such name."""
+        if self._parked:
+            with suppress(MinixFsError):  # the removal itself will meet the same and say so
+                node = await directory.fs.lookup_entry(directory.ino, name)
+                self._keep(self._vnodes.adopt(directory.vmnt, node))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there is something for `park` to do."""
+        return 0 < self._crowd < len(self._held)
+
+    async def park(self, busy: Callable[[], bool]) -> None:
+        """Between requests: let go of the nodes that were held longest. Stops when a request comes (`busy`)."""
+        surplus = len(self._held) - self._limit
+        for key, vnode in list(islice(self._held.items(), 2 * surplus)):
+            if busy() or not surplus:
+                break
+            stays = vnode.ref_count > 1 or await _is_nameless(vnode)
+            if busy() or self._held.pop(key, None) is None:
+                continue
+            if stays or vnode.ref_count > 1:
+                self._held[key] = vnode  # last in line
+            else:
+                self._vnodes.release(vnode)
+                self._parked += 1
+                surplus -= 1
+        self._crowd = max(self._limit, len(self._held)) + self._limit // 8
+        await self._vnodes.settle()
 
     def adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
         """The vnode of a node that was just looked up, or the root of what is mounted on it, referenced."""
@@ -53,13 +119,14 @@ class KnownNodes:
         return vnode
 
     def tell(self, vnode: Vnode) -> None:
-        """The kernel is told of a node. The reference that comes with it is kept only the first time."""
-        count = self._lookups.get(vnode.key)
-        if count is None:
-            self._lookups[vnode.key] = 1
-        else:
-            self._lookups[vnode.key] = count + 1
+        """The kernel is told of a node. The reference that comes with it is kept if we have none."""
+        count = self._counts.get(vnode.key)
+        self._counts[vnode.key] = (count or 0) + 1
+        if vnode.key in self._held:
             vnode.ref_count -= 1
+        else:
+            self._held[vnode.key] = vnode
+            self._parked -= count is not None
 
     async def status(self, vnode: Vnode) -> EntryAttributes:
         """The attributes of a node that the kernel or we refer to. One request of the server: it needs no lock."""
@@ -87,12 +154,15 @@ class KnownNodes:
     async def forget(self, counts: Iterable[tuple[int, int]]) -> None:
         """The kernel forgets (node id, how often it was told of it)."""
         for key, count in counts:
-            left = self._lookups.get(key, 0) - count
+            left = self._counts.get(key, 0) - count
             if left > 0:
-                self._lookups[key] = left
-            elif key in self._lookups:
-                del self._lookups[key]
-                self._vnodes.release(self.vnode(key))
+                self._counts[key] = left
+            elif self._counts.pop(key, None) is not None:
+                vnode = self._held.pop(key, None)
+                if vnode is None:
+                    self._parked -= 1
+                else:
+                    self._vnodes.release(vnode)
         await self._vnodes.settle()
         self._forgotten.set()
 
@@ -110,8 +180,16 @@ class KnownNodes:
 
     async def close(self) -> None:
         """Forget all: the kernel need not say good-bye when a mount ends."""
-        for key in self._lookups:
-            self._vnodes.release(self.vnode(key))
-        self._lookups.clear()
-        self._vnodes.release(self._root)
+        for vnode in self._held.values():
+            self._vnodes.release(vnode)
+        self._held.clear()
+        self._counts.clear()
         await self._vnodes.settle()
+
+
+async def _is_nameless(vnode: Vnode) -> bool:
+    """Whether the last name of a node is gone, or we cannot know."""
+    try:
+        return not (await vnode.fs.stat(vnode.ino)).nlink
+    except MinixFsError:
+        return True

@@ -20,6 +20,7 @@ from minixfs.hw.runtime import Runtime
 log = logging.getLogger(__name__)
 
 INO_BITS = 32
+INO_MASK = (1 << INO_BITS) - 1
 
 
 class Vnode:
@@ -85,6 +86,10 @@ class Vmnt:
         another inode number, these two change places."""
         root = self.fs.root_inode
         return self._key | (1 if ino == root else root if ino == 1 else ino)
+
+    def ino_of(self, key: int) -> int:
+        """The inode number behind the key of one of our vnodes."""
+        return self.key_of(key & INO_MASK) & INO_MASK
 
 
 class Filp:

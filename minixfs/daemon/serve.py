@@ -23,6 +23,7 @@ from minixfs.daemon.call import LockChecker
 from minixfs.daemon.control import Final
 from minixfs.daemon.control_server import ControlServer
 from minixfs.daemon.fuse import FuseFace
+from minixfs.daemon.known import BYTES_A_NODE
 from minixfs.daemon.options import MountOptions, MountRequest
 from minixfs.daemon.runtime import TrioRuntime
 from minixfs.daemon.vfs import Limits, Vfs
@@ -66,7 +67,7 @@ async def _serve(request: MountRequest, ready: Ready) -> None:
             warnings += await assembly.mount_fstab()
         for partition, path in request.also:
             warnings += await assembly.mount_on(partition, os.fsencode(path))
-        face = FuseFace(vfs, _view(options))
+        face = FuseFace(vfs, _view(options), options.cache_size // BYTES_A_NODE)
         try:
             _attach(face, request, read_only=vfs.root.read_only)
             try:
@@ -121,7 +122,7 @@ def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
     if os.geteuid() == 0:
         words |= {"suid", "dev"}
         words = {word for word in words if f"no{word}" not in options.kernel} | (options.kernel - {"exec"})
-    descriptor_wait.install(negotiation.WISHES, face.agreed)
+    descriptor_wait.install(negotiation.WISHES, face.agreed, face.is_busy)
     logging.getLogger("pyfuse3").addFilter(_is_news)
     try:
         pyfuse3.init(face, request.directory, words)

@@ -39,12 +39,21 @@ def mounted(tmp_path: Path) -> Iterator[Mounted]:
     images: list[Path] = []
     with ExitStack() as stack:
 
-        def mount(*words: str, arguments: Any = (), allow: Any = (), user: Any = None, **shape: Any) -> Mount:
+        def mount(
+            *words: str,
+            arguments: Any = (),
+            allow: Any = (),
+            user: Any = None,
+            command: Any = mounts.COMMAND,
+            **shape: Any,
+        ) -> Mount:
             image = mounts.make_image(tmp_path / f"image{len(images)}", **shape)
             images.append(image)
             if user is not None:
                 mounts.give(image, user)
-            return stack.enter_context(Mount(image, *words, arguments=arguments, allow=allow, user=user))
+            return stack.enter_context(
+                Mount(image, *words, arguments=arguments, allow=allow, user=user, command=command)
+            )
 
         yield mount
     for image in images:

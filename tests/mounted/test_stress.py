@@ -6,11 +6,13 @@ import errno
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.mounted.conftest import Mounted
 from tests.support import tree
+from tests.support.mounts import COMMAND, FORGETFUL
 from tests.support.users import start
 
 WORKERS = 4
@@ -95,7 +97,7 @@ def work(place: Path, shadow: Path, seed: int, name_max: int, steps: int) -> tre
     return tree.snapshot(shadow)
 
 
-def stress(mounted: Mounted, tmp_path: Path, rng: random.Random, steps: int, **shape: int) -> None:
+def stress(mounted: Mounted, tmp_path: Path, rng: random.Random, steps: int, **shape: Any) -> None:
     mount = mounted("cache_size=2M", "commit=0.05", size=60 << 20, inodes=8000, **shape)
     name_max = os.statvfs(mount.path).f_namemax
     children = [
@@ -109,11 +111,12 @@ def stress(mounted: Mounted, tmp_path: Path, rng: random.Random, steps: int, **s
         assert tree.diff(shadow, tree.snapshot(mount.path / f"w{number}"), ignore=ignore) == []
 
 
-@pytest.mark.parametrize(("version", "name_max", "block_size"), [(3, 60, 4096), (1, 14, 1024)])
-def test_workers_with_shadows(
-    mounted: Mounted, tmp_path: Path, rng: random.Random, version: int, name_max: int, block_size: int
-) -> None:
-    stress(mounted, tmp_path, rng, 400, version=version, name_max=name_max, block_size=block_size)
+@pytest.mark.parametrize("shape", [
+    {"version": 3, "name_max": 60, "block_size": 4096},
+    {"version": 1, "name_max": 14, "block_size": 1024, "command": FORGETFUL},
+])  # fmt: skip
+def test_workers_with_shadows(mounted: Mounted, tmp_path: Path, rng: random.Random, shape: dict[str, Any]) -> None:
+    stress(mounted, tmp_path, rng, 400, **shape)
 
 
 @pytest.mark.long
@@ -154,8 +157,9 @@ def scramble(root: Path, seed: int, steps: int) -> None:
                 raise
 
 
-def test_workers_in_each_others_way(mounted: Mounted, rng: random.Random) -> None:
-    mount = mounted("commit=0.02")
+@pytest.mark.parametrize("command", [COMMAND, FORGETFUL], ids=["", "forgetful"])
+def test_workers_in_each_others_way(mounted: Mounted, rng: random.Random, command: tuple[str, ...]) -> None:
+    mount = mounted("commit=0.02", command=command)
     children = [start(scramble, mount.path, rng.getrandbits(32), 600, seconds=60) for _ in range(WORKERS)]
     for child in children:
         child.result()

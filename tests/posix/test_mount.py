@@ -25,7 +25,8 @@ MANY_LINKS = 1000
 class Kind:
     """A kind of mount. With `-o sync` the kernel has no write-back cache: every write is ours to judge at once.
 
-    Behind a write-back cache a file that gets too big is found out at fsync and close, not by the write.
+    Behind a write-back cache a file that gets too big is found out at fsync and close, not by the write. A `forgetful`
+    mount keeps hardly any node that the kernel knows in memory.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Kind:
     sync: bool = False
     families: tuple[str, ...] = ()  # all, if none are named
     long: bool = False
+    forgetful: bool = False
 
     def takes(self, behaviour: Behaviour) -> bool:
         return not self.families or behaviour.name.partition(".")[0] in self.families
@@ -40,10 +42,10 @@ class Kind:
 
 KINDS = [
     Kind("V3-60-4K", {"version": 3, "block_size": 4096}),
-    Kind("V2-30-1K", {"version": 2, "name_max": 30}),
+    Kind("V2-30-1K", {"version": 2, "name_max": 30}, forgetful=True),
     Kind("V1-14-1K", {"version": 1, "name_max": 14}),
     Kind("ext2-4K", {"ext2": "-b 4096 -I 256"}),
-    Kind("ext2-1K", {"ext2": "-b 1024 -I 128 -O ^filetype"}, long=True),
+    Kind("ext2-1K", {"ext2": "-b 1024 -I 128 -O ^filetype"}, long=True, forgetful=True),
     Kind(
         "V2-14-1K-sync",
         {"version": 2, "name_max": 14},
@@ -73,7 +75,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kind]
                 mounts.make_image(image, size=IMAGE_SIZE, **kind.shape)
                 images.append(image)
                 words = ["allow_other", *["sync"] * kind.sync]
-                mount = stack.enter_context(mounts.Mount(image, *words, seconds=SECONDS))
+                command = mounts.FORGETFUL if kind.forgetful else mounts.COMMAND
+                mount = stack.enter_context(mounts.Mount(image, *words, seconds=SECONDS, command=command))
                 made[kind] = Place(mount.path, limits(image, kind))
             return made[kind]
 

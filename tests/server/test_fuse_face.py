@@ -126,3 +126,51 @@ async def test_where_permissions_are_left_to_us_all_is_allowed_but_to_execute_wh
     assert await face.access(ROOT, os.X_OK, CTX)
     await face.forget([(entry.st_ino, 1)])
     await finish(face, vfs, fs)
+
+
+@pytest.mark.trio
+async def test_few_of_the_known_nodes_are_held() -> None:
+    names = [f"f{number}" for number in range(9)]
+    fs = FakeFs(dict.fromkeys(names, b""))
+    vfs = await mounted(fs)
+    face = FuseFace(vfs, View(), held_nodes=3)
+    nodes = {name: (await face.lookup(ROOT, name.encode(), CTX)).st_ino for name in names}
+    assert len(fs.references()) == 3
+    for name in names:
+        assert (await face.getattr(nodes[name], CTX)).st_ino == nodes[name]
+        assert (await face.lookup(ROOT, name.encode(), CTX)).st_ino == nodes[name]
+        assert len(fs.references()) <= 4  # the root, and one that was just used
+    info = await face.open(nodes["f0"], os.O_RDONLY, CTX)
+    for name in names[1:]:
+        await face.getattr(nodes[name], CTX)
+    assert nodes["f0"] in fs.references()  # it is open
+    await face.release(info.fh)
+    await face.forget([(node, 1) for node in nodes.values()])
+    assert (await face.getattr(nodes["f3"], CTX)).st_ino == nodes["f3"]
+    await face.forget([(node, 1) for node in nodes.values()])
+    with pytest.raises(FUSEError):
+        await face.getattr(nodes["f3"], CTX)
+    assert set(fs.references()) == {fs.root_inode}
+    await finish(face, vfs, fs)
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("remover", ["unlink", "rename"])
+async def test_what_lost_its_name_is_there_until_the_kernel_forgets_it(remover: str) -> None:
+    names = [f"f{number}" for number in range(9)]
+    fs = FakeFs({name: name.encode() for name in names})
+    vfs = await mounted(fs)
+    face = FuseFace(vfs, View(), held_nodes=3)
+    nodes = {name: (await face.lookup(ROOT, name.encode(), CTX)).st_ino for name in names}
+    assert nodes["f1"] not in fs.references()
+    if remover == "unlink":
+        await face.unlink(ROOT, b"f1", CTX)
+    else:
+        await face.rename(ROOT, b"f2", ROOT, b"f1", 0, CTX)
+    for name in names[3:]:
+        await face.getattr(nodes[name], CTX)
+    assert nodes["f1"] in fs.references()
+    assert (await face.getattr(nodes["f1"], CTX)).st_nlink == 0
+    await face.forget([(nodes["f1"], 1)])
+    assert nodes["f1"] not in fs.references()
+    await finish(face, vfs, fs)

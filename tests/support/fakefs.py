@@ -289,6 +289,10 @@ class FakeFs(Recorder, DiskServer):
         return len(data)
 
     @recorded
+    async def accessed(self, ino: int) -> bool:
+        return not self.opened(ino)
+
+    @recorded
     async def truncate(self, ino: int, size: int) -> None:
         inode = self.opened(ino)
         if stat.S_ISDIR(inode.mode):

@@ -46,6 +46,8 @@ from tests.support.users import PR_SET_PDEATHSIG, User, start
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from minixfs.cli.main import main; main()")
 """The `minixfs` command of this source tree."""
+FORGETFUL = (*COMMAND[:2], f"from minixfs.daemon import known; known.BYTES_A_NODE = 1 << 24; {COMMAND[2]}")
+"""The same, with room for no more than four of the nodes that the kernel knows."""
 SECONDS = 100  # that a mount process may live
 PATIENCE = 20.0  # seconds for a mount to answer, and for its process to end after an unmount
 POLL_MILLISECONDS = 5
@@ -67,7 +69,8 @@ def why_not() -> str | None:
 class Mount:
     """One mount. `words` go to -o, `arguments` to the command line; `allow` are patterns of log lines that may be.
 
-    `user` mounts instead of the caller (who must be root). `path` is the directory, `pid` the mount process.
+    `user` mounts instead of the caller (who must be root); `command` is run instead of `COMMAND`. `path` is the
+    directory, `pid` the mount process.
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class Mount:
         allow: Sequence[str] = (),
         user: User | None = None,
         seconds: int = SECONDS,
+        command: Sequence[str] = COMMAND,
     ) -> None:
+        self._command = command
         self.image = str(image)
         self.path = Path(tempfile.mkdtemp(prefix="minixfs-"))
         self.log_file = Path(f"{self.path}.log")
@@ -180,7 +185,16 @@ class Mount:
         ]
 
     def _start(self) -> None:
-        line = [*COMMAND, "mount", "-f", "-o", ",".join(self._words), *self._arguments, self.image, str(self.path)]
+        line = [
+            *self._command,
+            "mount",
+            "-f",
+            "-o",
+            ",".join(self._words),
+            *self._arguments,
+            self.image,
+            str(self.path),
+        ]
         mounts_before = self.log.count(READY)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(

@@ -22,9 +22,10 @@ from minixfs.errors import MinixFsError
 CHANGES_DIRECTORY = frozenset(["create", "mkdir", "mknod", "symlink", "link", "unlink", "rmdir", "rename", "exchange"])
 CHANGES_INODE = frozenset(["write", "truncate", "chmod", "chown"])
 SHARES_INODE = frozenset(["read", "getdents", "stat", "utime", "readlink"])
-FREE = frozenset(
-    ["putnode", "lookup", "sync", "write_back", "statvfs", "readsuper", "unmount", "inhibit_readahead", "peek", "bpeek"]
-)
+FREE = frozenset({
+    "putnode", "lookup", "sync", "write_back", "statvfs", "readsuper", "unmount", "inhibit_readahead", "peek", "bpeek",
+    "accessed",
+})  # fmt: skip
 OF_NO_INODE = frozenset(["bpeek", "getnodes"])
 
 
