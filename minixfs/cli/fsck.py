@@ -7,6 +7,7 @@ waits until that is done. ``-z`` puts by what is overwritten, for `minixfs undo`
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,7 @@ import click
 from minixfs.cli.failures import OPERATIONAL, USAGE, exit_codes
 from minixfs.cli.fsck_progress import shown
 from minixfs.cli.interrupt import Interrupt, Interrupted, interruptible
+from minixfs.cli.loading import loading
 from minixfs.cli.show import json_text
 from minixfs.errors import UsageError
 
@@ -110,6 +112,9 @@ def fsck(
         memory=memory << 20,
         as_json=as_json,
     )
+    if "numpy" not in sys.modules:  # every check needs it
+        with loading():
+            importlib.import_module("numpy")
     code = 0
     try:
         with interruptible() as interrupt:

@@ -9,10 +9,13 @@ import os
 import sys
 from contextlib import suppress
 
-import click
+from minixfs.cli.loading import loading
 
-from minixfs.cli.helpers import HELPERS
-from minixfs.errors import MinixFsError
+with loading():
+    import click
+
+    from minixfs.cli.helpers import HELPERS
+    from minixfs.errors import MinixFsError
 
 COMMANDS = {
     "mount": ("minixfs.cli.mount", "Mount an image on a directory."),
@@ -67,7 +70,11 @@ _HELP = ["-h", "--help"]
 
 
 def _import(name: str) -> click.Command:
-    command: click.Command = getattr(importlib.import_module(COMMANDS[name][0]), name)
+    module = COMMANDS[name][0]
+    if module not in sys.modules:
+        with loading():
+            importlib.import_module(module)
+    command: click.Command = getattr(sys.modules[module], name)
     return command
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from minixfs.cli.loading import loading
 from minixfs.errors import MinixFsError, UsageError
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _child(request: MountRequest, level: int, pipe: int) -> None:
 
 
 def _serve(request: MountRequest, ready: Callable[[list[str]], None]) -> None:
-    from minixfs.daemon.serve import serve
+    with loading():
+        from minixfs.daemon.serve import serve
 
     serve(request, ready)
 

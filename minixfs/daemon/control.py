@@ -78,7 +78,8 @@ def wait_for_final(device: str, uid: int, unmount: Callable[[], None]) -> Final 
             if not part:
                 return None
             answer += part
-    return Final(**message(answer))
+    final = message(answer)
+    return Final(final["bytes_written"], final["error"])
 
 
 def _connects(client: socket.socket, path: str) -> bool:

@@ -45,7 +45,7 @@ class ControlServer:
         for client in self._waiting:
             with suppress(OSError), client:
                 client.setblocking(True)
-                client.sendall(line(final._asdict()))
+                client.sendall(line({"type": "final", **final._asdict()}))
         self._waiting.clear()
         with suppress(OSError):
             os.unlink(self._path)

@@ -37,7 +37,7 @@ async def check_directories(context: Context) -> Entries:
     if len(flagged):
         found = await scan(context, context.table.rows_of_type(stat.S_IFDIR))
     await _check_indexes(context, found.entries)
-    legal = _legal(context, found.entries)
+    legal = _legal(context, found.entries, context.table.rows_for(found.entries.inodes))
     return found.entries if legal.all() else found.entries.select(np.flatnonzero(legal))
 
 
@@ -63,10 +63,10 @@ async def _check_empty(context: Context) -> None:
         context.end[row] = context.count[row] = 1
 
 
-def _legal(context: Context, entries: Entries) -> NDArray[np.bool_]:
-    """Which entries name an inode in use that may be named."""
+def _legal(context: Context, entries: Entries, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which entries, whose inodes are in the rows `targets`, name one in use that may be named."""
     named = (entries.inodes >= context.superblock.first_inode) | (entries.inodes == layout.ROOT_INODE)
-    return np.asarray(named & (context.table.rows_for(entries.inodes) >= 0))
+    return np.asarray(named & (targets >= 0))
 
 
 def _flagged(context: Context, rows: NDArray[np.int64], found: Scan) -> NDArray[np.int64]:
@@ -86,9 +86,11 @@ def _flagged(context: Context, rows: NDArray[np.int64], found: Scan) -> NDArray[
         complete[entries.rows[good]] = True
         bad[rows[~complete[rows]]] = True
     others = ~good_dot & ~good_dotdot
-    faulty = (entries.kind != NameKind.PLAIN) | (entries.inodes == layout.ROOT_INODE) | ~_legal(context, entries)
+    targets = table.rows_for(entries.inodes)
+    legal = _legal(context, entries, targets)
+    faulty = (entries.kind != NameKind.PLAIN) | (entries.inodes == layout.ROOT_INODE) | ~legal
     bad[entries.rows[others & faulty]] = True
-    bad[entries.rows[_wrong_type(context, entries)]] = True
+    bad[entries.rows[_wrong_type(context, entries, targets)]] = True
     plain = np.flatnonzero(others)
     key = entries.hash[plain] ^ (entries.block[plain].astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93))
     bad[entries.rows[plain[repeated(key)]]] = True
@@ -96,14 +98,14 @@ def _flagged(context: Context, rows: NDArray[np.int64], found: Scan) -> NDArray[
     return np.flatnonzero(bad)
 
 
-def _wrong_type(context: Context, entries: Entries) -> NDArray[np.bool_]:
-    """Which entries have a type byte other than their inode. 0 means that nobody ever knew, and is no fault."""
+def _wrong_type(context: Context, entries: Entries, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which entries have a type byte other than their inode, which is in the row of `targets`. 0 means that nobody ever
+    knew, and is no fault."""
     if not context.superblock.incompat & layout.INCOMPAT_FILETYPE:
         return np.asarray(entries.type != 0)
     codes = np.zeros(16, np.uint8)
     for mode, code in layout.FILE_TYPES.items():
         codes[mode >> 12] = code
-    targets = context.table.rows_for(entries.inodes)
     should = codes[context.table.type[targets] >> 12]
     return np.asarray((targets >= 0) & (entries.type != 0) & (entries.type != should))
 

@@ -210,8 +210,8 @@ def _classify(
         suspect = np.flatnonzero(zeros | slashes)
         if len(suspect):
             kind[which[suspect]] = _illegal(word[suspect] & mask[suspect], rest[suspect])
-        digest[which] = (digest[which] ^ (word & mask)) * _MULTIPLIER
-        digest[which] ^= digest[which] >> _FOLD
+        mixed = (digest[which] ^ (word & mask)) * _MULTIPLIER
+        digest[which] = mixed ^ mixed >> _FOLD
         more = np.flatnonzero(rest > 8)
         rest, at, which = rest[more] - 8, at[more] + 2, which[more]
     return kind, digest
