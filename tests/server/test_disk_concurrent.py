@@ -138,6 +138,38 @@ async def test_a_modifier_waits_for_readers_and_later_readers_for_it() -> None:
 
 
 @pytest.mark.trio
+async def test_what_is_in_memory_is_told_while_readers_wait_but_not_of_a_change_under_way() -> None:
+    fs = await mounted()
+    directory, ino = await fs.find(b"d"), await fs.find(b"d/0")
+    run(fs.server.lookup_stat(directory, b"0"))
+    await fs.forget_caches()
+    fs.device.close_gate()
+    sizes: list[int] = []
+
+    async def ask() -> None:
+        sizes.append((await fs.server.stat(ino)).size)
+        sizes.append((await fs.server.lookup_stat(directory, b"0"))[1].size)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fs.server.read, ino, 0, 1024)
+        await wait_all_tasks_blocked()
+        assert run(fs.server.stat(ino)).size == SIZE, "a reader that waits for the device is in nobody's way"
+        assert run(fs.server.lookup_stat(directory, b"0"))[1].size == SIZE
+        with pytest.raises(NotFound):
+            run(fs.server.lookup_stat(directory, b"missing"))
+        nursery.start_soon(fs.server.truncate, ino, 5)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(ask)
+        await wait_all_tasks_blocked()
+        assert not sizes
+        fs.device.open_gate()
+    assert sizes == [5, 5]
+    await fs.server.putnode(ino, 4)
+    await fs.server.putnode(directory, 1)
+    await fs.finish()
+
+
+@pytest.mark.trio
 async def test_two_walks_load_an_inode_once() -> None:
     fs = await mounted()
     await fs.server.unmount()

@@ -46,6 +46,49 @@ def blocks_of(fs: Served, ino: int) -> int:
 # ---- reading and writing -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["V3-4K-direct", "V3-2K-zones-of-2-direct", "ext2-4K-direct"])
+def test_a_new_zone_that_is_filled_in_part_goes_to_the_device_at_once(name: str) -> None:
+    """With zeroes around, whatever was there before, and without a buffer in the cache."""
+    disk = fresh(DISKS[name])
+    fs = Served(disk)
+    zone = fs.server.volume.zone_size
+    old = make(fs, b"old", b"\xee" * (20 * zone))
+    fs.unlink(fs.root, b"old")
+    fs.putnode(old, 1)
+    fs.sync()
+    ino = make(fs, b"f", b"mark" * 25, position=10)
+    before = fs.cache.statistics
+    expected = bytes(10) + b"mark" * 25
+    assert fs.read(ino, 0, zone) == expected
+    image = disk.snapshot()
+    at = image.index(b"mark" * 25) - 10
+    assert at % zone == 0
+    assert image[at : at + zone] == expected.ljust(zone, b"\0")
+    assert fs.cache.statistics.buffers == before.buffers
+    fs.write(ino, 2 * zone - 3, b"behind a hole")
+    assert fs.read(ino, 0, 3 * zone) == expected.ljust(2 * zone - 3, b"\0") + b"behind a hole"
+    fs.putnode(ino, 1)
+    fs.unmount()
+    verify(disk)
+
+
+def test_zones_are_found_again_after_they_were_cut_off(fs: Served, rng: random.Random) -> None:
+    """What is remembered of indirect blocks goes with them."""
+    ino = make(fs, b"f")
+    volume = fs.server.volume
+    per_leaf, direct, zone = volume.shape.pointers_per_block, volume.shape.direct, volume.zone_size
+    places = [index * zone for index in (direct, direct + per_leaf - 1, direct + per_leaf, direct + per_leaf + 3)]
+    places = [place for place in places if place + zone <= volume.shape.max_file_size]
+    for _ in range(3):
+        data = {place: rng.randbytes(100) for place in places}
+        for place, part in data.items():
+            fs.write(ino, place, part)
+        assert all(fs.read(ino, place, 100) == part for place, part in data.items())
+        fs.truncate(ino, places[-1] if rng.random() < 0.5 else 0)
+        fs.sync()
+    fs.putnode(ino, 1)
+
+
 def test_random_pieces(fs: Served, rng: random.Random) -> None:
     """FS-12: whatever is written in pieces of any size is read back, cached or not."""
     ino = make(fs, b"f")

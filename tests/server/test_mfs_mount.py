@@ -359,3 +359,18 @@ def test_without_the_vm_cache_everything_works_with_more_io() -> None:
         fs.unmount()
         verify(disk)
     assert reads[0] < reads[1]
+
+
+def test_inodes_are_read_ahead() -> None:
+    """The blocks of the table that follow come with the first one."""
+    fs = Served(fresh(KINDS["V3-1K"]), capacity=50)
+    for number in range(120):
+        fs.make_file(b"%d" % number)
+    superblock = fs.server.volume.superblock
+    first = superblock.inode_table_block + 120 // superblock.inodes_per_block
+    end = superblock.inode_table_block + 256 // superblock.inodes_per_block
+    fs.remount()
+    assert not fs.cache.at_hand(first)
+    with fs.at(b"119"):
+        assert all(fs.cache.at_hand(block) for block in range(first, end))
+    fs.unmount()

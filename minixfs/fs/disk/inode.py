@@ -37,6 +37,9 @@ FILE_TYPES = frozenset(
 IDLE_INODES = 512
 """Unused inodes that stay in memory (MINIX: the size of its table)."""
 
+AHEAD = 1 << 15
+"""Bytes of the inode table that are read at once."""
+
 
 class Inode:
     """One in-core inode. `size` is bytes, times are nanoseconds; `zones` are the pointers of the disk record.
@@ -185,7 +188,8 @@ class InodeTable:
         block, offset = self._codec.locate(number)
         buf = self._volume.cache.get_cached(block)
         if buf is None:
-            buf = await self._volume.cache.get(block)
+            await self._read_ahead(number)
+            buf = self._volume.cache.get_cached(block) or await self._volume.cache.get(block)
             inode = self.cached(number)  # somebody else may have loaded it while we waited
         try:
             if inode is None:
@@ -311,6 +315,12 @@ class InodeTable:
             else:
                 del self._idle[number]
                 del self._inodes[number]
+
+    async def _read_ahead(self, number: int) -> None:
+        """Inodes that were made together are wanted together: fetch the next blocks of the table, too."""
+        per_block = self._volume.block_size // self._codec.size
+        numbers = range(number, min(number + AHEAD // self._codec.size, self._last + 1), per_block)
+        await self._volume.cache.prefetch([(self._codec.locate(one)[0], 0, 0) for one in numbers])
 
     async def _block(self, block: int) -> Buf:
         return self._volume.cache.get_cached(block) or await self._volume.cache.get(block)
