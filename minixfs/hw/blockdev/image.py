@@ -66,6 +66,7 @@ class ImageDevice(BlockDevice):
         self._reads = _Patience()
         self._flushes = _Patience()
         self._unflushed = 0  # bytes written since the last flush
+        self._flushing = 0  # flushes that are offloaded now
         self._has_nowait = True  # until the host's file system says otherwise
         self._has_holes = stat.S_ISREG(mode)
         self._lost: OSError | None = None
@@ -159,14 +160,20 @@ class ImageDevice(BlockDevice):
             raise DeviceError(lost.errno, f"{self.name}: flush: {lost.strerror}") from lost
 
     async def _sync(self) -> None:
+        """Not in place beside a flush that is offloaded: the host tells a failure to one of them alone."""
         little, self._unflushed = self._unflushed <= LITTLE, 0
-        if little and not self._flushes.wary:
+        if little and not self._flushes.wary and not self._flushing:
             start = time.monotonic()
             os.fdatasync(self._fd)
             self._flushes.took(time.monotonic() - start)
-        else:
-            self._flushes.wary -= little
+            return
+        if little and self._flushes.wary:
+            self._flushes.wary -= 1
+        self._flushing += 1
+        try:
             await self.runtime.offload(os.fdatasync, self._fd)
+        finally:
+            self._flushing -= 1
 
     async def discard(self, offset: int, length: int) -> None:
         """Give the range back to the host as a hole. Done in place: offloaded, it could hit a later write."""
