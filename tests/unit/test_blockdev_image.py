@@ -308,6 +308,25 @@ def test_once_the_disk_is_slow_flushes_are_offloaded(
         assert len(runtime.offloaded) == offloaded
 
 
+def test_no_flush_is_in_place_while_one_is_offloaded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its failure, of which the host tells once, could still be on its way."""
+    monkeypatch.setattr(image_module, "LITTLE", 100)
+
+    class Another(CountingRuntime):
+        async def offload(self, function: Callable[..., Any], *args: Any) -> Any:
+            if not self.offloaded:
+                self.offloaded.append("first")
+                run(device.flush())
+            return await super().offload(function, *args)
+
+    runtime = Another()
+    device = ImageDevice(path, runtime=runtime)
+    run(device.write(0, [bytes(101)]))
+    run(device.flush())
+    assert runtime.offloaded == ["first", os.fdatasync, os.fdatasync]
+    device.close()
+
+
 def test_a_failed_flush_stays_failed(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """The host reports a lost write once; a later flush must not claim that it is stored."""
     with monkeypatch.context() as patch:

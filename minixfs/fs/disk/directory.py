@@ -104,7 +104,7 @@ class Directories(ABC, Generic[I]):
     async def is_empty(self, directory: Inode) -> bool:
         """Whether nothing but ``.`` and ``..`` is in it."""
         index = await self._index(directory)
-        return not index.names.keys() - {b".", b".."}
+        return len(index.names) <= 2 and index.names.keys() <= {b".", b".."}
 
     async def entry(self, directory: Inode, name: bytes) -> Entry:
         """An existing name, to be changed."""

@@ -4,7 +4,7 @@
 `commit`, which is the only place that decides about the order of writing (with `libminixfs.cache.Order`):
 
     1. the superblock, when the volume stops being clean
-    2. data, bitmaps, indirect blocks, inodes, directories
+    2. new directory blocks, still empty; data, bitmaps, indirect blocks, inodes, directories
     3. what the directories let go of: bits of freed zones and inodes, zeroed inode records
 
 so that at every moment the disk holds a file system from which a checker loses nothing that was synced.

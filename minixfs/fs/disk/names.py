@@ -291,12 +291,13 @@ class Names:
         """The change of a rename: the new name reaches the disk before the old one goes."""
         directories = self._directories
         await self._unsettled.fill(new_parent)
-        with ExitStack() as held:
-            old = held.enter_context(await directories.entry(old_parent, old_name))
-            new = None if target is None else held.enter_context(await directories.entry(new_parent, new_name))
-            up = None
+        new = up = None
+        old = await directories.entry(old_parent, old_name)
+        try:
+            if target is not None:
+                new = await directories.entry(new_parent, new_name)
             if inode.is_directory and new_parent is not old_parent:
-                up = held.enter_context(await directories.entry(inode, b".."))
+                up = await directories.entry(inode, b"..")
             if target is not None and target.is_directory:
                 await self._unsettled.remove(target)
             elif target is not None and new is not None:
@@ -304,7 +305,7 @@ class Names:
             new_block = await directories.block_for_new(new_parent, new_name) if new is None else new.buf.block
             await self._unsettled.move(new_block, old.buf.block)
             if new is None:
-                new = held.enter_context(await directories.enter(new_parent, new_name, inode))
+                new = await directories.enter(new_parent, new_name, inode)
             else:
                 directories.replace(new, inode)
             directories.remove(old)
@@ -320,6 +321,10 @@ class Names:
                 else:
                     target.nlinks -= 1
                 self._touch(target)
+        finally:
+            for entry in (old, new, up):
+                if entry is not None:
+                    self._volume.cache.put(entry.buf)
 
     async def _swap(
         self,

@@ -114,11 +114,15 @@ class DiskFileServer(DiskMount):
     def _known(self, directory: int, name: bytes) -> tuple[Node, Stat] | None:
         """The answer to `lookup_stat` if it is in memory. Raises NotFound."""
         number = self._directories.find_indexed(self.linked(directory), name)
-        inode = number and self.inodes.peek(number)
+        return None if number is None else self._known_node(number)
+
+    def _known_node(self, number: int) -> tuple[Node, Stat] | None:
+        """As `_node_and_stat`, if the inode is in memory and has been counted."""
+        inode = self.inodes.peek(number)
         status = self._status(inode) if inode and inode.nlinks else None
         if not inode or status is None:
             return None
-        self.inodes.cached(inode.num)
+        self.inodes.cached(number)
         return self.node(inode), status
 
     @reader
@@ -146,7 +150,7 @@ class DiskFileServer(DiskMount):
         try:
             for entry in entries:
                 try:
-                    found.append(await self._node_and_stat(entry.ino))
+                    found.append(self._known_node(entry.ino) or await self._node_and_stat(entry.ino))
                 except MinixFsError as error:  # it may just have been removed; a lookup of the name will tell
                     log.info("entry %r: %s", entry.name, error)
                     found.append(None)

@@ -8,9 +8,9 @@ caller overwrites everything) and `prefetch` its PREFETCH with the scattered rea
 between get and put and stays where it is; the file server touches nothing of it but `data`, through `mark_dirty` for
 changes. Nothing is written at put time: dirty buffers wait for `flush`.
 
-Every dirty buffer has a class, and `flush` writes class by class, sorted and in long runs (see `write_order`). A miss
-that finds nothing but dirty buffers writes data and bitmaps, which may reach the disk at any time; the rest
-waits for `flush`, and the cache grows until then.
+Every dirty buffer has a class, and `flush` writes class by class, sorted and in long runs (see `write_order`); what is
+to be blank before anything leads to it (`blank`) comes first. A miss that finds nothing but dirty buffers writes data
+and bitmaps, which may reach the disk at any time; the rest waits for `flush`, and the cache grows until then.
 
 Life of a buffer: absent -> loading (nobody else sees it; `_loading` makes a second reader wait) -> in use <-> idle.
 A buffer is also in use while it is written, so that its memory stays its own. Idle clean buffers are on the LRU list

@@ -74,9 +74,7 @@ class MfsVolume(Volume):
         return bit + self.first_data_zone - 1, count
 
     def _release_zones(self, zone: int, count: int) -> None:
-        bit = self._bit(zone)
-        self.zone_map.free(bit, count)
-        self._zone_hint = min(self._zone_hint, bit)
+        self.zone_map.free(self._bit(zone), count)
 
     def _bit(self, zone: int) -> int:
         return zone - self.first_data_zone + 1
@@ -93,19 +91,24 @@ class MfsVolume(Volume):
 
     def free_inode(self, inode: Inode) -> None:
         self.inode_map.free(inode.num)
-        self._inode_hint = min(self._inode_hint, inode.num)
 
     @property
     def frees_pending(self) -> bool:
         return bool(self.inode_map.pending or self.zone_map.pending)
 
     async def apply_frees(self, found_corruption: Callable[[Corrupt], None]) -> None:
-        for bitmap in (self.inode_map, self.zone_map):
+        for bitmap, freed in ((self.inode_map, self._inodes_freed), (self.zone_map, self._zones_freed)):
             while bitmap.pending:
                 try:
-                    await bitmap.apply_frees()
+                    await bitmap.apply_frees(freed)
                 except Corrupt as error:
                     found_corruption(error)
+
+    def _inodes_freed(self, bit: int, count: int) -> None:
+        self._inode_hint = min(self._inode_hint, bit)
+
+    def _zones_freed(self, bit: int, count: int) -> None:
+        self._zone_hint = min(self._zone_hint, bit)
 
     async def count_free_zones(self) -> int:
         return await self.zone_map.count_free()

@@ -59,6 +59,7 @@ class ImageDevice(BlockDevice):
             raise DeviceError(error.errno, f"{self.name}: {error.strerror}") from error
         self._reads, self._flushes = Patience(), Patience()
         self._unflushed = 0  # bytes written since the last flush
+        self._flushing = 0  # flushes that are offloaded now
         self._has_nowait = True  # until the host's file system says otherwise
         self._has_holes = stat.S_ISREG(mode)
         self._lost: OSError | None = None
@@ -140,19 +141,27 @@ class ImageDevice(BlockDevice):
         and reports that only once, so a later success would promise data that is lost."""
         if self.read_only:
             return
-        quick, self._unflushed = self._unflushed <= SMALL_FLUSH, 0
         if self._lost is None:
             try:
-                if quick and self._flushes.lasts():
-                    with self._flushes:
-                        os.fdatasync(self._fd)
-                else:
-                    await self.runtime.offload(os.fdatasync, self._fd)
+                await self._sync()
             except OSError as error:
                 self._lost = error
         if self._lost is not None:
             lost = self._lost
             raise DeviceError(lost.errno, f"{self.name}: flush: {lost.strerror}") from lost
+
+    async def _sync(self) -> None:
+        """Not in place beside a flush that is offloaded: the host tells a failure to one of them alone."""
+        little, self._unflushed = self._unflushed <= SMALL_FLUSH, 0
+        if little and not self._flushing and self._flushes.lasts():
+            with self._flushes:
+                os.fdatasync(self._fd)
+            return
+        self._flushing += 1
+        try:
+            await self.runtime.offload(os.fdatasync, self._fd)
+        finally:
+            self._flushing -= 1
 
     async def discard(self, offset: int, length: int) -> None:
         """Give the range back to the host as a hole. Done in place: offloaded, it could hit a later write."""
