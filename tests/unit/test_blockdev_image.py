@@ -310,7 +310,7 @@ def test_once_the_disk_is_slow_flushes_are_offloaded(
 
 def test_no_flush_is_in_place_while_one_is_offloaded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its failure, of which the host tells once, could still be on its way."""
-    monkeypatch.setattr(image_module, "LITTLE", 100)
+    monkeypatch.setattr(image_module, "SMALL_FLUSH", 100)
 
     class Another(CountingRuntime):
         async def offload(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -26,8 +26,8 @@ from minixfs.fs.protocol import DirEntry
 
 MAPPED_DIRECTORIES = 4096
 """Directories whose disk blocks are remembered at once."""
-INDEXED_NAMES = 1_000_000
-"""Names that all indexes together may hold."""
+BYTES_A_NAME = 256
+"""Memory for cached blocks that there must be for each name that all indexes together may hold."""
 
 
 @dataclass(slots=True)
@@ -69,6 +69,7 @@ class Directories(ABC, Generic[I]):
         self._empty_block = self._empty()
         self._indexes: OrderedDict[int, I] = OrderedDict()
         self._indexed = 0
+        self._most_indexed = volume.cache.memory // BYTES_A_NAME
         self._blocks: dict[int, list[int]] = {}  # disk blocks of each directory in use; they never move
 
     # ---- looking ---------------------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ class Directories(ABC, Generic[I]):
         other = self._indexes.setdefault(directory.num, index)
         if other is index:
             self._indexed += len(index.names)
-            while self._indexed > INDEXED_NAMES and len(self._indexes) > 1:
+            while self._indexed > self._most_indexed and len(self._indexes) > 1:
                 self.drop_index(next(iter(self._indexes)))
         return other
 

@@ -219,6 +219,11 @@ class BlockCache:
 
     # ---- size ------------------------------------------------------------------------------------------------------
 
+    @property
+    def memory(self) -> int:
+        """Bytes that the pages of the pool have, for us and for VM."""
+        return self._pages.pool.frames * PAGE_SIZE
+
     def resize(self, capacity: int) -> None:
         """Set how many buffers there may be, within the memory of the page pool; surplus idle ones go at once."""
         room = (self._pages.pool.frames - 1) // self._block_pages
