@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
+from minixfs.daemon.runtime import TrioRuntime
 from minixfs.errors import DeviceError, InvalidArgument, ReadOnly
 from minixfs.hw.blockdev import image as image_module
 from minixfs.hw.blockdev import patience
@@ -308,22 +311,41 @@ def test_once_the_disk_is_slow_flushes_are_offloaded(
         assert len(runtime.offloaded) == offloaded
 
 
-def test_no_flush_is_in_place_while_one_is_offloaded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its failure, of which the host tells once, could still be on its way."""
-    monkeypatch.setattr(image_module, "SMALL_FLUSH", 100)
+@pytest.mark.trio
+async def test_flushes_take_turns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host tells one of them alone that it lost something: who comes next must know of it."""
 
-    class Another(CountingRuntime):
+    class Held(TrioRuntime):
+        def __init__(self) -> None:
+            self.begun, self.go_on = trio.Event(), trio.Event()
+
         async def offload(self, function: Callable[..., Any], *args: Any) -> Any:
-            if not self.offloaded:
-                self.offloaded.append("first")
-                run(device.flush())
-            return await super().offload(function, *args)
+            self.begun.set()
+            await self.go_on.wait()
+            return function(*args)
 
-    runtime = Another()
+    failures = [OSError(errno.EIO, "lost")]
+
+    def fdatasync(descriptor: int) -> None:
+        if failures:
+            raise failures.pop()
+
+    async def flush() -> None:
+        with pytest.raises(DeviceError):
+            await device.flush()
+
+    monkeypatch.setattr(image_module, "SMALL_FLUSH", 100)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    runtime = Held()
     device = ImageDevice(path, runtime=runtime)
-    run(device.write(0, [bytes(101)]))
-    run(device.flush())
-    assert runtime.offloaded == ["first", os.fdatasync, os.fdatasync]
+    await device.write(0, [bytes(101)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flush)
+        await runtime.begun.wait()
+        nursery.start_soon(flush)
+        await trio.testing.wait_all_tasks_blocked()
+        runtime.go_on.set()
+    assert not failures
     device.close()
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from minixfs.errors import DeviceError
 from minixfs.hw.blockdev.device import BlockDevice, Buffer, Data, clip_buffers
 from minixfs.hw.blockdev.patience import Patience
-from minixfs.hw.runtime import INLINE, Runtime
+from minixfs.hw.runtime import INLINE, Event, Runtime
 
 IOV_MAX = os.sysconf("SC_IOV_MAX")
 SMALL_FLUSH = 1 << 18
@@ -59,7 +59,7 @@ class ImageDevice(BlockDevice):
             raise DeviceError(error.errno, f"{self.name}: {error.strerror}") from error
         self._reads, self._flushes = Patience(), Patience()
         self._unflushed = 0  # bytes written since the last flush
-        self._flushing = 0  # flushes that are offloaded now
+        self._flushing: Event | None = None  # set when the flush that is offloaded now has ended
         self._has_nowait = True  # until the host's file system says otherwise
         self._has_holes = stat.S_ISREG(mode)
         self._lost: OSError | None = None
@@ -138,9 +138,12 @@ class ImageDevice(BlockDevice):
 
     async def flush(self) -> None:
         """Durability barrier. Once it has failed it fails for good: the host drops what it could not store
-        and reports that only once, so a later success would promise data that is lost."""
+        and reports that only once, so a later success would promise data that is lost. For the same reason there
+        is one at a time."""
         if self.read_only:
             return
+        while self._flushing is not None:
+            await self._flushing.wait()
         if self._lost is None:
             try:
                 await self._sync()
@@ -151,17 +154,17 @@ class ImageDevice(BlockDevice):
             raise DeviceError(lost.errno, f"{self.name}: flush: {lost.strerror}") from lost
 
     async def _sync(self) -> None:
-        """Not in place beside a flush that is offloaded: the host tells a failure to one of them alone."""
         little, self._unflushed = self._unflushed <= SMALL_FLUSH, 0
-        if little and not self._flushing and self._flushes.lasts():
+        if little and self._flushes.lasts():
             with self._flushes:
                 os.fdatasync(self._fd)
             return
-        self._flushing += 1
+        ended = self._flushing = self.runtime.event()
         try:
             await self.runtime.offload(os.fdatasync, self._fd)
         finally:
-            self._flushing -= 1
+            self._flushing = None
+            ended.set()
 
     async def discard(self, offset: int, length: int) -> None:
         """Give the range back to the host as a hole. Done in place: offloaded, it could hit a later write."""
