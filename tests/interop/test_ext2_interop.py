@@ -7,6 +7,7 @@ may change; after each of them e2fsck has nothing to say.
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -47,14 +48,24 @@ def fuse2fs(image: Path) -> Iterator[Path]:
     peers.require("fuse2fs")
     point = Path(tempfile.mkdtemp(prefix="fuse2fs-"))
     try:
-        subprocess.run(["fuse2fs", image, point], check=True, timeout=30, capture_output=True)
-        try:
-            yield point
-        finally:
-            mountpoint.unmount(str(point))
-            subprocess.run(["flock", image, "true"], timeout=30, check=False)
+        with subprocess.Popen(["fuse2fs", "-f", image, point], stdout=subprocess.DEVNULL) as server:
+            wait_for_mount(point, server)
+            try:
+                yield point
+            finally:
+                mountpoint.unmount(str(point))
+                server.wait(30)
     finally:
         point.rmdir()
+
+
+def wait_for_mount(point: Path, server: subprocess.Popen[bytes]) -> None:
+    with open("/proc/self/mounts") as mounts_file:
+        changes = select.poll()
+        changes.register(mounts_file, select.POLLPRI)
+        while mountpoint.find(str(point)) is None:
+            assert server.poll() is None
+            changes.poll(1000)
 
 
 @contextmanager

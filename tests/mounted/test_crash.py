@@ -130,11 +130,12 @@ def crash(image: Path, seed: int, confirmations: int, *words: str) -> dict[str, 
 
             def until(count: int) -> bool:
                 if count == confirmations:
-                    mount.kill()
+                    mount.die()
                 return count == confirmations
 
             confirmed = messages(source, until)
             child.result()
+            mount.detach()  # not before: whoever still works there would go on in the directory below
     finally:
         os.close(source)
         if report >= 0:

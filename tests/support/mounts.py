@@ -164,10 +164,18 @@ class Mount:
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def kill(self) -> None:
-        """End the mount process as a crash would, and take what is left of the mount away."""
+    def die(self) -> None:
+        """End the mount process as a crash would. The mount stays, and nothing works in it."""
         self.signal(signal.SIGKILL)
         self.wait()
+
+    def kill(self) -> None:
+        """End the mount process as a crash would, and take what is left of the mount away."""
+        self.die()
+        self.detach()
+
+    def detach(self) -> None:
+        """Take a dead mount away."""
         if self.is_mounted:
             mountpoint.unmount(str(self.path), lazy=True)
 
