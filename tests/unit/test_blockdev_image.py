@@ -166,6 +166,16 @@ def test_a_slow_read_now_and_then_is_put_up_with(
     assert runtime.offloaded == []
 
 
+def test_much_may_take_longer(
+    device: ImageDevice, runtime: CountingRuntime, read_times: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "QUICK", len(CONTENT) / 0.015)
+    read_times += [0.015] * 10
+    while read_times:
+        assert run(device.read(0, [bytearray(len(CONTENT))])) == len(CONTENT)
+    assert runtime.offloaded == []
+
+
 def test_partly_cached_data_is_not_at_hand(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first page is at hand, the rest is not: no part of it counts as read."""
     real = os.preadv

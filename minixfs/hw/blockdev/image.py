@@ -99,7 +99,7 @@ class ImageDevice(BlockDevice):
         views = buffers if length == wanted else clip_buffers(buffers, length)
         try:
             if self._reads.lasts():
-                with self._reads:
+                with self._reads.waiting_for(length):
                     moved = _move(os.preadv, self._fd, views, offset, length, 0)
             else:
                 moved = await self.runtime.offload(_move, os.preadv, self._fd, views, offset, length, 0)
@@ -156,7 +156,7 @@ class ImageDevice(BlockDevice):
     async def _sync(self) -> None:
         little, self._unflushed = self._unflushed <= SMALL_FLUSH, 0
         if little and self._flushes.lasts():
-            with self._flushes:
+            with self._flushes.waiting_for(0):
                 os.fdatasync(self._fd)
             return
         ended = self._flushing = self.runtime.event()
