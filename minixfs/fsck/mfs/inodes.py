@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fsck.mfs.volume import Volume
+from minixfs.fsck.rows import RowIndex
 
 BYTES_PER_ROW = 250
 """Memory that a row takes while the table is loaded, about."""
@@ -38,7 +39,7 @@ class InodeTable:
         self.zones = np.zeros((0, self._pointers), np.int64)
         self.changed = np.zeros(0, np.bool_)
         self._fresh: set[int] = set()
-        self._row_of = np.full(volume.superblock.inodes + 1, -1, np.int32)
+        self._rows = RowIndex(self.numbers)
 
     async def load(self) -> None:
         """Read the whole table. Raises Unsupported when there are more inodes in use than memory allows."""
@@ -69,7 +70,7 @@ class InodeTable:
                 for field in ("i_mode", "i_nlinks", "i_size", "i_zone")
             )
             self.changed = np.zeros(len(self.numbers), np.bool_)
-            self._row_of[self.numbers] = np.arange(len(self.numbers))
+            self._rows = RowIndex(self.numbers)
 
     @property
     def type(self) -> NDArray[np.int64]:
@@ -81,11 +82,8 @@ class InodeTable:
 
     def rows_for(self, numbers: NDArray[Any]) -> NDArray[np.int64]:
         """The row of each inode number, -1 for those not in use."""
-        if not len(self.numbers):
-            return np.full(len(numbers), -1, np.int64)
-        inside = (numbers >= 0) & (numbers < len(self._row_of))
-        rows = self._row_of[np.where(inside, numbers, 0)].astype(np.int64)
-        return np.where(self.mode[rows] != 0, rows, -1)
+        rows = self._rows(numbers)
+        return np.where(self.mode[rows] != 0, rows, -1) if len(self.mode) else rows
 
     def row(self, number: int) -> int:
         """The row of one inode, -1 if it is not in use."""
@@ -100,7 +98,7 @@ class InodeTable:
 
     def add(self, number: int, mode: int) -> int:
         """Make inode `number`, which is not in use, an empty one; return its row. It belongs to user 0."""
-        row = int(self._row_of[number])
+        row = int(self._rows(np.array([number]))[0])
         if row >= 0:
             self.free(row)
         else:
@@ -109,7 +107,7 @@ class InodeTable:
             self.mode, self.nlinks, self.size = (np.append(c, 0) for c in (self.mode, self.nlinks, self.size))
             self.zones = np.append(self.zones, np.zeros((1, self._pointers), np.int64), axis=0)
             self.changed = np.append(self.changed, True)
-            self._row_of[number] = row
+            self._rows = RowIndex(self.numbers)
         self.mode[row] = mode
         self.changed[row] = True
         self._fresh.add(row)
