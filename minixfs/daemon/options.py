@@ -38,7 +38,7 @@ WORDS = {
     " volume says itself, else remount-ro)",
     "noxattr": "hide extended attributes and access lists of an ext2 volume",
     "sb=N": "use the copy of the superblock that begins N KiB into an ext2 volume",
-    "cache_size=SIZE": "memory for cached blocks (default 64M)",
+    "cache_size=SIZE": "memory for cached blocks (default 64M); bounds what is kept of names and inodes, too",
     "force": "write even if the volume was not cleanly unmounted",
     "strict": "mount V1 and V2 volumes that were not cleanly unmounted read-only, as V3",
     "truncate_names": "cut names that are too long, as MINIX does, instead of refusing them",
