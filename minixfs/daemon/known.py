@@ -97,8 +97,9 @@ class KnownNodes:
             if busy() or not surplus:
                 break
             stays = vnode.ref_count > 1 or await _is_nameless(vnode)
-            if busy() or self._held.pop(key, None) is None:
-                continue
+            if busy() or self._held.get(key) is not vnode:
+                continue  # it was forgotten meanwhile, and perhaps told anew
+            del self._held[key]
             if stays or vnode.ref_count > 1:
                 self._held[key] = vnode  # last in line
             else:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pyfuse3
 import pytest
+import trio
+import trio.testing
 from pyfuse3 import FUSEError
 
 from minixfs.daemon.fuse import FuseFace
@@ -173,4 +175,28 @@ async def test_what_lost_its_name_is_there_until_the_kernel_forgets_it(remover: 
     assert (await face.getattr(nodes["f1"], CTX)).st_nlink == 0
     await face.forget([(nodes["f1"], 1)])
     assert nodes["f1"] not in fs.references()
+    await finish(face, vfs, fs)
+
+
+@pytest.mark.trio
+async def test_a_node_that_is_forgotten_and_told_anew_while_it_is_being_parked() -> None:
+    fs = FakeFs({"f": b"text"})
+    vfs = await mounted(fs)
+    face = FuseFace(vfs, View(), held_nodes=1)
+    node = 0
+
+    async def look_up() -> None:
+        nonlocal node
+        node = (await face.lookup(ROOT, b"f", CTX)).st_ino
+
+    async with trio.open_nursery() as nursery:
+        with fs.hold("stat"):
+            nursery.start_soon(look_up)
+            await trio.testing.wait_all_tasks_blocked()
+            await face.forget([(fs.inodes[1].names[b"f"], 1)])
+            nursery.start_soon(look_up)
+            await trio.testing.wait_all_tasks_blocked()
+    assert (await face.getattr(node, CTX)).st_size == 4
+    await face.forget([(node, 1)])
+    assert set(fs.references()) == {fs.root_inode}
     await finish(face, vfs, fs)
