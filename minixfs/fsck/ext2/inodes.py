@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.groups import Groups
 from minixfs.fsck.ext2.volume import Volume
+from minixfs.fsck.rows import RowIndex
 
 BYTES_PER_ROW = 250
 """Memory that a row takes while the table is loaded, about."""
@@ -59,7 +60,7 @@ class InodeTable:
         self.changed = np.zeros(0, np.bool_)
         self.tails: dict[int, bytearray] = {}
         self._fresh: set[int] = set()
-        self._row_of = np.zeros(0, np.int32)
+        self._rows = RowIndex(self.numbers)
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
@@ -101,8 +102,7 @@ class InodeTable:
         self.numbers = self.numbers[:rows]
         self.columns = {field: column[:rows] for field, column in self.columns.items()}
         self.changed = np.zeros(rows, np.bool_)
-        self._row_of = np.full(superblock.inodes + 1, -1, np.int32)
-        self._row_of[self.numbers] = np.arange(rows)
+        self._rows = RowIndex(self.numbers)
 
     def _expected(self) -> int:
         """How many inodes the groups say are in use, and the reserved ones: a guess."""
@@ -186,8 +186,7 @@ class InodeTable:
 
     def rows_for(self, numbers: NDArray[Any]) -> NDArray[np.int64]:
         """The row of each inode number, -1 for those not in use."""
-        inside = numbers < len(self._row_of)
-        rows = self._row_of[np.where(inside, numbers, 0)].astype(np.int64)
+        rows = self._rows(numbers)
         return np.where(self.used[rows] & (rows >= 0), rows, -1)
 
     def row(self, number: int) -> int:
@@ -196,7 +195,7 @@ class InodeTable:
 
     def reserved_row(self, number: int) -> int:
         """The row of a reserved inode, which is there whether it is in use or not."""
-        return int(self._row_of[number])
+        return int(self._rows(np.array([number]))[0])
 
     # ---- changing --------------------------------------------------------------------------------------------------
 
@@ -215,7 +214,7 @@ class InodeTable:
 
     def free_number(self) -> int | None:
         """The lowest inode number that is not in use and not reserved, or None."""
-        taken = np.zeros(len(self._row_of), np.bool_)
+        taken = np.zeros(self._volume.superblock.inodes + 1, np.bool_)
         taken[self.numbers[self.used]] = True
         taken[: self._volume.superblock.first_inode] = True
         number = int(taken.argmin())
@@ -223,7 +222,7 @@ class InodeTable:
 
     def add(self, number: int, mode: int) -> int:
         """Make inode `number`, which is not in use, an empty one without links; return its row. User 0 owns it."""
-        row = int(self._row_of[number])
+        row = self.reserved_row(number)
         if row < 0:
             row = len(self.numbers)
             self.numbers = np.append(self.numbers, number)
@@ -232,7 +231,7 @@ class InodeTable:
                 for field, column in self.columns.items()
             }
             self.changed = np.append(self.changed, True)
-            self._row_of[number] = row
+            self._rows = RowIndex(self.numbers)
         self.free(row)
         self.put(row, "i_mode", mode)
         self.put(row, "i_dtime", 0)
