@@ -125,7 +125,7 @@ class Process:
 
     async def fsync(self, fd: int) -> None:
         async with self._call() as call:
-            await readwrite.fsync(call, self._filp(fd))
+            await readwrite.fsync(call, self._filp(fd).vnode.vmnt)
 
     async def sync(self) -> None:
         await self.vfs.sync()

@@ -7,27 +7,28 @@ whole mount.
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import os
 import signal
+import stat
 from collections.abc import Callable
 
 import pyfuse3
 import trio
 
-from minixfs.daemon import descriptor_wait, mountpoint, negotiation
+from minixfs.daemon import mountpoint
 from minixfs.daemon.assemble import Assembly
 from minixfs.daemon.call import LockChecker
 from minixfs.daemon.control import Final
 from minixfs.daemon.control_server import ControlServer
-from minixfs.daemon.fuse import FuseFace
-from minixfs.daemon.known import BYTES_A_NODE
+from minixfs.daemon.fuse.face import FuseFace
+from minixfs.daemon.fuse.known import BYTES_A_NODE
+from minixfs.daemon.fuse.session import Session
+from minixfs.daemon.fuse.view import View
 from minixfs.daemon.options import MountOptions, MountRequest
 from minixfs.daemon.runtime import TrioRuntime
 from minixfs.daemon.vfs import Limits, Vfs
-from minixfs.daemon.view import View
 from minixfs.errors import MinixFsError, UsageError
 from minixfs.hw.blockdev.open import root_of
 
@@ -67,14 +68,12 @@ async def _serve(request: MountRequest, ready: Ready) -> None:
             warnings += await assembly.mount_fstab()
         for partition, path in request.also:
             warnings += await assembly.mount_on(partition, os.fsencode(path))
-        face = FuseFace(vfs, _view(options), options.cache_size // BYTES_A_NODE)
+        session = Session(_attach(request, read_only=vfs.root.read_only), options.workers + SPARE_TASKS)
+        face = FuseFace(vfs, _view(options), options.cache_size // BYTES_A_NODE, session.attributes_changed)
         try:
-            _attach(face, request, read_only=vfs.root.read_only)
-            try:
-                control = await _run(request, vfs, warnings, ready)
-            finally:
-                pyfuse3.close(unmount=_is_mounted(request))
+            control = await _run(request, vfs, session, face, warnings, ready)
         finally:
+            pyfuse3.close(unmount=_is_mounted(request))
             await face.close()
     finally:
         written = assembly.bytes_written
@@ -108,8 +107,8 @@ def _kernel_checks(options: MountOptions) -> bool:
     return not options.fakeroot and not only_root
 
 
-def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
-    """Hand the directory to the kernel. Raises UsageError with what to do when that fails."""
+def _attach(request: MountRequest, *, read_only: bool) -> int:
+    """Mount on the directory; return the descriptor on which the kernel will ask. Raises UsageError with what to do."""
     options = request.options
     source = request.source.replace("\\", "\\\\").replace(",", "\\,")
     words = {f"fsname={source}", "subtype=minixfs"}
@@ -122,34 +121,39 @@ def _attach(face: FuseFace, request: MountRequest, *, read_only: bool) -> None:
     if os.geteuid() == 0:
         words |= {"suid", "dev"}
         words = {word for word in words if f"no{word}" not in options.kernel} | (options.kernel - {"exec"})
-    descriptor_wait.install(negotiation.WISHES, face.agreed, face.is_busy)
-    logging.getLogger("pyfuse3").addFilter(_is_news)
     try:
-        pyfuse3.init(face, request.directory, words)
+        pyfuse3.init(pyfuse3.Operations(), request.directory, words)
     except RuntimeError:
         advice = "is /dev/fuse there, and fusermount3 (package fuse3) installed?"
         if options.allow_other and os.geteuid():
             advice = "for allow_other, an ordinary user needs user_allow_other in /etc/fuse.conf"
         raise UsageError(f"{request.directory}: the kernel refused the mount; {advice}", 32) from None
+    return next(number for number in map(int, os.listdir("/proc/self/fd")) if _is_fuse(number))
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Not that nobody waits for an answer any more (ENOENT): its process was killed, or the mount is going."""
-    return not record.getMessage().endswith(f"fuse_reply_* failed with {os.strerror(errno.ENOENT)}")
+def _is_fuse(descriptor: int) -> bool:
+    """Whether this is a descriptor of /dev/fuse, whose number the kernel has fixed."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return False  # that of the listing itself
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(10, 229)
 
 
-async def _run(request: MountRequest, vfs: Vfs, warnings: list[str], ready: Ready) -> ControlServer | None:
+async def _run(
+    request: MountRequest, vfs: Vfs, session: Session, face: FuseFace, warnings: list[str], ready: Ready
+) -> ControlServer | None:
     """Serve the kernel until the mount is gone."""
     control: ControlServer | None = None
     async with trio.open_nursery() as nursery:
 
         async def requests() -> None:
-            await pyfuse3.main(max_tasks=request.options.workers + SPARE_TASKS)
+            await session.serve(face)
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(requests)
         nursery.start_soon(_commit_in_time, vfs, request.options.commit)
-        nursery.start_soon(_obey_signals, request)
+        nursery.start_soon(_obey_signals, request, session)
         await trio.to_thread.run_sync(os.stat, request.directory, abandon_on_cancel=True)
         mounted = mountpoint.find(request.directory)
         if mounted is not None:
@@ -175,13 +179,13 @@ async def _commit_in_time(vfs: Vfs, interval: float) -> None:
             log.error("changes could not be written, will try again: %s", error)
 
 
-async def _obey_signals(request: MountRequest) -> None:
+async def _obey_signals(request: MountRequest, session: Session) -> None:
     """On SIGTERM or SIGINT: have the kernel give us its dirty data, unmount, and end; busy or not."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             log.info("signal %d: unmounting %s", number, request.directory)
             await trio.to_thread.run_sync(_leave, request, abandon_on_cancel=True)
-            pyfuse3.terminate()
+            session.stop()
             return
 
 

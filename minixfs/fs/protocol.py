@@ -148,6 +148,8 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
     """The inode number of the root directory."""
     has_xattrs = False
     """Whether files have extended attributes, and access lists among them."""
+    stamps_access = True
+    """Whether reading changes access times; known once the volume is mounted."""
     granularity = 10**9
     time_min, time_max = 0, 0xFFFFFFFF * 10**9
     """Times are multiples of `granularity` in this range, all in nanoseconds; known once the volume is mounted."""

@@ -1,27 +1,26 @@
-"""The FUSE face without a kernel: what it asks the file server for, and what it keeps of the answers."""
+"""The FUSE face without a kernel: what it asks the file server for, what it keeps of the answers, what it replies."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from types import SimpleNamespace
-from typing import Any
 
-import pyfuse3
 import pytest
 import trio
 import trio.testing
-from pyfuse3 import FUSEError
 
-from minixfs.daemon.fuse import FuseFace
+from minixfs.daemon.fuse.face import FuseFace
+from minixfs.daemon.fuse.view import View
+from minixfs.daemon.fuse.wire import OPEN_IN, SETATTR_IN, Feature, Opcode, Valid
 from minixfs.daemon.path import ByPath
 from minixfs.daemon.process import Process
 from minixfs.daemon.vfs import Vfs
-from minixfs.daemon.view import View
+from minixfs.errors import MinixFsError
 from tests.support.fakefs import FakeFs, check, mount, mounted
+from tests.support.kernel import ROOT, Kernel
 
-ROOT = 1
-CTX: Any = SimpleNamespace(uid=1, gid=2, pid=3, umask=0)
+ALL = Feature(0xFFFFFFFF)
 
 
 def asked(fs: FakeFs) -> list[str]:
@@ -43,13 +42,14 @@ async def test_a_lookup_is_one_request() -> None:
     fs = FakeFs({"f": b"text"})
     vfs = await mounted(fs)
     face = FuseFace(vfs, View())
+    kernel = Kernel(face)
     asked(fs)
-    entry = await face.lookup(ROOT, b"f", CTX)
-    assert (entry.st_size, stat.S_IFMT(entry.st_mode)) == (4, stat.S_IFREG)
-    assert (await face.lookup(ROOT, b"f", CTX)).st_ino == entry.st_ino
-    assert (await face.lookup(ROOT, b"absent", CTX)).st_ino == 0
+    entry = await kernel.lookup(ROOT, b"f")
+    assert (entry.size, stat.S_IFMT(entry.mode)) == (4, stat.S_IFREG)
+    assert (await kernel.lookup(ROOT, b"f")).node == entry.node
+    assert (await kernel.lookup(ROOT, b"absent")).node == 0
     assert asked(fs) == ["lookup_stat"] * 3
-    await face.forget([(entry.st_ino, 2)])
+    await kernel.forget(entry.node, count=2)
     assert asked(fs) == ["putnode"]
     await finish(face, vfs, fs)
 
@@ -62,9 +62,13 @@ async def test_a_lookup_of_a_mount_point_finds_what_is_mounted_there() -> None:
     await mount(vfs, below, ByPath(process, b"/home"))
     await process.exit()
     face = FuseFace(vfs, View())
-    home = await face.lookup(ROOT, b"home", CTX)
-    assert (home.st_ino >> 32, stat.S_IMODE(home.st_mode)) == (1, 0o700)
-    assert (await face.lookup(home.st_ino, b"x", CTX)).st_size == 1
+    kernel = Kernel(face)
+    home = await kernel.lookup(ROOT, b"home")
+    assert (home.node >> 32, stat.S_IMODE(home.mode)) == (1, 0o700)
+    assert (await kernel.lookup(home.node, b"x")).size == 1
+    listed = {entry.name: entry for entry in await kernel.list(ROOT, plus=True)}
+    assert listed[b"home"].entry == home
+    assert listed[b"home"].kind == stat.S_IFDIR >> 12
     await finish(face, vfs, fs, below)
 
 
@@ -73,47 +77,37 @@ async def test_a_new_file_is_not_looked_up_again() -> None:
     fs = FakeFs({"old": b"text"})
     vfs = await mounted(fs)
     face = FuseFace(vfs, View())
+    kernel = Kernel(face)
     asked(fs)
-    info, entry = await face.create(ROOT, b"new", stat.S_IFREG | 0o640, os.O_RDWR | os.O_EXCL, CTX)
+    entry = await kernel.create(ROOT, b"new", stat.S_IFREG | 0o640, os.O_RDWR | os.O_EXCL)
     assert asked(fs) == ["create", "stat"]
-    assert (entry.st_uid, entry.st_gid, entry.st_mode) == (1, 2, stat.S_IFREG | 0o640)
-    await face.release(info.fh)
-    info, entry = await face.create(ROOT, b"old", stat.S_IFREG | 0o640, os.O_RDWR, CTX)
-    assert entry.st_size == 4
-    await face.release(info.fh)
-    with pytest.raises(FUSEError):
-        await face.create(ROOT, b"old", stat.S_IFREG | 0o640, os.O_RDWR | os.O_EXCL, CTX)
+    assert (entry.uid, entry.gid, entry.mode) == (1, 2, stat.S_IFREG | 0o640)
+    entry = await kernel.create(ROOT, b"old", stat.S_IFREG | 0o640, os.O_RDWR)
+    assert entry.size == 4
+    with pytest.raises(MinixFsError):
+        await kernel.create(ROOT, b"old", stat.S_IFREG | 0o640, os.O_RDWR | os.O_EXCL)
     await finish(face, vfs, fs)
 
 
 @pytest.mark.trio
-async def test_listing_asks_for_about_what_the_kernel_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    fs = FakeFs({f"f{number:03}": b"" for number in range(200)})
+@pytest.mark.parametrize("plus", [False, True])
+@pytest.mark.parametrize("room", [1000, 4096, 30_000])
+async def test_a_listing_has_what_there_is_room_for(room: int, plus: bool) -> None:
+    fs = FakeFs({f"{number:03}" * (1 + number % 40): b"" for number in range(200)})
     vfs = await mounted(fs)
     face = FuseFace(vfs, View())
-    room, told = 0, []
-
-    def reply(token: object, name: bytes, attributes: object, position: int) -> bool:
-        nonlocal room
-        room -= 1
-        if room >= 0:
-            told.append((name, position))
-        return room >= 0
-
-    monkeypatch.setattr(pyfuse3, "readdir_reply", reply)
-    handle = await face.opendir(ROOT, CTX)
-    fs.requests.clear()
-    replies, position, before = 0, 0, -1
-    while len(told) > before:
-        before, room = len(told), 50
-        await face.readdir(handle, position, Any)
-        replies, position = replies + 1, told[-1][1]
-    assert [name for name, _ in told] == sorted({name for name, _ in told})
-    assert len(told) == 200 + 2
+    kernel = Kernel(face)
+    told = await kernel.list(ROOT, room=room, plus=plus)
+    while more := await kernel.list(ROOT, told[-1].next, room, plus=plus):
+        told += more
+    assert [entry.name for entry in told[:2]] == [b".", b".."]
+    assert len({entry.name for entry in told}) == len(told) == 200 + 2
     looked_up = sum(len(request.args[0]) for request in fs.requests if request.name == "getnodes")
-    assert looked_up < len(told) + 8 * replies + 50
-    await face.releasedir(handle)
-    await face.forget([(vnode.key, 1) for vnode in list(vfs.vnodes.on_mount(vfs.root)) if vnode.ino != fs.root_inode])
+    assert looked_up == (200 if plus else 0)
+    nodes = [entry.entry.node for entry in told if entry.entry]
+    assert nodes == ([entry.node for entry in told[2:]] if plus else [])
+    if nodes:
+        await kernel.forget(*nodes)
     await finish(face, vfs, fs)
 
 
@@ -122,36 +116,90 @@ async def test_where_permissions_are_left_to_us_all_is_allowed_but_to_execute_wh
     fs = FakeFs({"f": b"text"})
     vfs = await mounted(fs)
     face = FuseFace(vfs, View(kernel_checks=False))
-    entry = await face.lookup(ROOT, b"f", CTX)
-    assert await face.access(entry.st_ino, os.R_OK | os.W_OK, CTX)
-    assert not await face.access(entry.st_ino, os.X_OK, CTX)
-    assert await face.access(ROOT, os.X_OK, CTX)
-    await face.forget([(entry.st_ino, 1)])
+    kernel = Kernel(face)
+    entry = await kernel.lookup(ROOT, b"f")
+    await kernel.access(entry.node, os.R_OK | os.W_OK)
+    with pytest.raises(MinixFsError):
+        await kernel.access(entry.node, os.X_OK)
+    await kernel.access(ROOT, os.X_OK)
+    await finish(face, vfs, fs)
+
+
+@pytest.mark.trio
+async def test_opens_are_told_of_only_where_reading_changes_access_times() -> None:
+    fs = FakeFs({"f": b"text"})
+    vfs = await mounted(fs)
+    for stamps, wanted, not_wanted in (
+        (True, Feature.ATOMIC_O_TRUNC, Feature.NO_OPEN_SUPPORT),
+        (False, Feature.NO_OPEN_SUPPORT, Feature.ATOMIC_O_TRUNC),
+    ):
+        fs.stamps_access = stamps
+        face = FuseFace(vfs, View())
+        kernel = Kernel(face)
+        chosen = face.choose(ALL)
+        assert wanted in chosen
+        assert not chosen & not_wanted
+        node = (await kernel.lookup(ROOT, b"f")).node
+        if stamps:
+            await kernel.ask(Opcode.OPEN, node, OPEN_IN.pack(os.O_RDONLY, 0))
+        else:
+            with pytest.raises(MinixFsError) as refused:
+                await kernel.ask(Opcode.OPEN, node, OPEN_IN.pack(os.O_RDONLY, 0))
+            assert refused.value.errno == errno.ENOSYS
+        with pytest.raises(MinixFsError):
+            await kernel.ask(Opcode.OPENDIR, ROOT, OPEN_IN.pack(os.O_RDONLY, 0))
+        await finish(face, vfs, fs)
+
+
+@pytest.mark.trio
+async def test_a_kernel_that_can_do_nothing_special_is_served_all_the_same() -> None:
+    fs = FakeFs({"f": b"text"})
+    fs.stamps_access = False
+    vfs = await mounted(fs)
+    changed: list[int] = []
+    face = FuseFace(vfs, View(), attributes_changed=changed.append)
+    kernel = Kernel(face)
+    assert not face.choose(Feature(0))
+    node = (await kernel.lookup(ROOT, b"f")).node
+    await kernel.ask(Opcode.OPEN, node, OPEN_IN.pack(os.O_RDWR, 0))
+    await kernel.ask(Opcode.OPENDIR, ROOT, OPEN_IN.pack(os.O_RDONLY, 0))
+    assert await kernel.read(node) == b"text"
+    await kernel.ask(Opcode.SETATTR, node, SETATTR_IN.pack(Valid.MODE, *[0] * 10, 0o6755, *[0] * 4))
+    assert await kernel.write(node, 0, b"T") == 1
+    assert changed == [node]  # the set-id bits went, as nobody but us could know
+    assert stat.S_IMODE((await kernel.getattr(node)).mode) == 0o755
     await finish(face, vfs, fs)
 
 
 @pytest.mark.trio
 async def test_few_of_the_known_nodes_are_held() -> None:
     names = [f"f{number}" for number in range(9)]
-    fs = FakeFs(dict.fromkeys(names, b""))
+    fs = FakeFs(dict.fromkeys(names, b"text"))
     vfs = await mounted(fs)
     face = FuseFace(vfs, View(), held_nodes=3)
-    nodes = {name: (await face.lookup(ROOT, name.encode(), CTX)).st_ino for name in names}
+    kernel = Kernel(face)
+
+    async def rest() -> None:
+        if face.is_crowded:
+            await face.rest(lambda: False)
+
+    nodes = {}
+    for name in names:
+        nodes[name] = (await kernel.lookup(ROOT, name.encode())).node
+        await rest()
     assert len(fs.references()) == 3
     for name in names:
-        assert (await face.getattr(nodes[name], CTX)).st_ino == nodes[name]
-        assert (await face.lookup(ROOT, name.encode(), CTX)).st_ino == nodes[name]
+        assert (await kernel.getattr(nodes[name])).node == nodes[name]
+        await rest()
+        assert (await kernel.lookup(ROOT, name.encode())).node == nodes[name]
+        await rest()
+        assert await kernel.read(nodes[name]) == b"text"
         assert len(fs.references()) <= 4  # the root, and one that was just used
-    info = await face.open(nodes["f0"], os.O_RDONLY, CTX)
-    for name in names[1:]:
-        await face.getattr(nodes[name], CTX)
-    assert nodes["f0"] in fs.references()  # it is open
-    await face.release(info.fh)
-    await face.forget([(node, 1) for node in nodes.values()])
-    assert (await face.getattr(nodes["f3"], CTX)).st_ino == nodes["f3"]
-    await face.forget([(node, 1) for node in nodes.values()])
-    with pytest.raises(FUSEError):
-        await face.getattr(nodes["f3"], CTX)
+    await kernel.forget(*nodes.values())
+    assert (await kernel.getattr(nodes["f3"])).node == nodes["f3"]
+    await kernel.forget(*nodes.values())
+    with pytest.raises(MinixFsError):
+        await kernel.getattr(nodes["f3"])
     assert set(fs.references()) == {fs.root_inode}
     await finish(face, vfs, fs)
 
@@ -163,17 +211,20 @@ async def test_what_lost_its_name_is_there_until_the_kernel_forgets_it(remover: 
     fs = FakeFs({name: name.encode() for name in names})
     vfs = await mounted(fs)
     face = FuseFace(vfs, View(), held_nodes=3)
-    nodes = {name: (await face.lookup(ROOT, name.encode(), CTX)).st_ino for name in names}
+    kernel = Kernel(face)
+    nodes = {name: (await kernel.lookup(ROOT, name.encode())).node for name in names}
+    await face.rest(lambda: False)
     assert nodes["f1"] not in fs.references()
     if remover == "unlink":
-        await face.unlink(ROOT, b"f1", CTX)
+        await kernel.unlink(ROOT, b"f1")
     else:
-        await face.rename(ROOT, b"f2", ROOT, b"f1", 0, CTX)
+        await kernel.rename(ROOT, b"f2", ROOT, b"f1")
     for name in names[3:]:
-        await face.getattr(nodes[name], CTX)
+        await kernel.getattr(nodes[name])
+        await face.rest(lambda: False)
     assert nodes["f1"] in fs.references()
-    assert (await face.getattr(nodes["f1"], CTX)).st_nlink == 0
-    await face.forget([(nodes["f1"], 1)])
+    assert (await kernel.getattr(nodes["f1"])).nlink == 0
+    await kernel.forget(nodes["f1"])
     assert nodes["f1"] not in fs.references()
     await finish(face, vfs, fs)
 
@@ -183,20 +234,16 @@ async def test_a_node_that_is_forgotten_and_told_anew_while_it_is_being_parked()
     fs = FakeFs({"f": b"text"})
     vfs = await mounted(fs)
     face = FuseFace(vfs, View(), held_nodes=1)
-    node = 0
-
-    async def look_up() -> None:
-        nonlocal node
-        node = (await face.lookup(ROOT, b"f", CTX)).st_ino
-
+    kernel = Kernel(face)
+    node = (await kernel.lookup(ROOT, b"f")).node
     async with trio.open_nursery() as nursery:
         with fs.hold("stat"):
-            nursery.start_soon(look_up)
+            nursery.start_soon(face.rest, lambda: False)
             await trio.testing.wait_all_tasks_blocked()
-            await face.forget([(fs.inodes[1].names[b"f"], 1)])
-            nursery.start_soon(look_up)
+            await kernel.forget(node)
+            nursery.start_soon(kernel.lookup, ROOT, b"f")
             await trio.testing.wait_all_tasks_blocked()
-    assert (await face.getattr(node, CTX)).st_size == 4
-    await face.forget([(node, 1)])
+    assert (await kernel.getattr(node)).size == 4
+    await kernel.forget(node)
     assert set(fs.references()) == {fs.root_inode}
     await finish(face, vfs, fs)

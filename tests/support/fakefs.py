@@ -283,7 +283,9 @@ class FakeFs(Recorder, DiskServer):
 
     @recorded
     async def write(self, ino: int, position: int, data: Data) -> int:
-        content = self.opened(ino).data
+        inode = self.opened(ino)
+        inode.mode &= ~0o6000 if inode.mode & 0o010 else ~0o4000
+        content = inode.data
         content.extend(bytes(max(0, position - len(content))))
         content[position : position + len(data)] = data
         return len(data)

@@ -46,7 +46,7 @@ from tests.support.users import PR_SET_PDEATHSIG, User, start
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from minixfs.cli.main import main; main()")
 """The `minixfs` command of this source tree."""
-FORGETFUL = (*COMMAND[:2], f"from minixfs.daemon import known; known.BYTES_A_NODE = 1 << 24; {COMMAND[2]}")
+FORGETFUL = (*COMMAND[:2], f"from minixfs.daemon.fuse import known; known.BYTES_A_NODE = 1 << 24; {COMMAND[2]}")
 """The same, with room for no more than four of the nodes that the kernel knows."""
 SECONDS = 100  # that a mount process may live
 PATIENCE = 20.0  # seconds for a mount to answer, and for its process to end after an unmount

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from minixfs.daemon.call import Call
 from minixfs.daemon.calls.protect import W_BIT, require, require_writable
-from minixfs.daemon.objects import Filp, Vnode
+from minixfs.daemon.objects import Filp, Vmnt, Vnode
 from minixfs.daemon.path import Place
 from minixfs.daemon.tll import Mode
 from minixfs.errors import BadDescriptor, InvalidArgument, IsDirectory, MinixFsError
@@ -28,11 +28,10 @@ async def read(call: Call, filp: Filp, position: int | None, size: int) -> Buffe
         if size:
             raise InvalidArgument
         return bytearray()
-    if not vnode.lock.try_acquire(Mode.READ, call):
-        await vnode.lock.acquire(Mode.READ, call)
+    if position is not None:
+        return await read_at(call, vnode, position, size)
+    await vnode.lock.acquire(Mode.READ, call)
     try:
-        if position is not None:
-            return await vnode.fs.read(vnode.ino, position, size)
         await filp.lock.acquire(Mode.WRITE, call)
         try:
             data = await vnode.fs.read(vnode.ino, filp.position, size)
@@ -40,6 +39,16 @@ async def read(call: Call, filp: Filp, position: int | None, size: int) -> Buffe
             return data
         finally:
             filp.lock.release(call)
+    finally:
+        vnode.lock.release(call)
+
+
+async def read_at(call: Call, vnode: Vnode, position: int, size: int) -> Buffer:
+    """Up to `size` bytes, at least one, from `position` of a file that may be read."""
+    if not vnode.lock.try_acquire(Mode.READ, call):
+        await vnode.lock.acquire(Mode.READ, call)
+    try:
+        return await vnode.fs.read(vnode.ino, position, size)
     finally:
         vnode.lock.release(call)
 
@@ -54,20 +63,33 @@ async def write(call: Call, filp: Filp, position: int | None, data: Data) -> int
     vnode = filp.vnode
     if not len(data):
         return 0
-    if not vnode.lock.try_acquire(Mode.WRITE, call):
-        await vnode.lock.acquire(Mode.WRITE, call)
+    if position is not None:
+        return await write_at(call, vnode, position, data)
+    await vnode.lock.acquire(Mode.WRITE, call)
     try:
-        require_writable(vnode.vmnt)
-        at = position
-        if at is None:
-            at = vnode.size if filp.append else filp.position
-        count = await vnode.fs.write(vnode.ino, at, data)
-        resized(vnode, max(vnode.size, at + count))
-        if position is None:
-            filp.position = at + count  # whoever uses it has locked the vnode first, so nobody does now
+        at = vnode.size if filp.append else filp.position
+        count = await _store(vnode, at, data)
+        filp.position = at + count  # whoever uses it has locked the vnode first, so nobody does now
         return count
     finally:
         vnode.lock.release(call)
+
+
+async def write_at(call: Call, vnode: Vnode, position: int, data: Data) -> int:
+    """Store `data`, at least one byte, at `position` of a file that may be written. Returns the count."""
+    if not vnode.lock.try_acquire(Mode.WRITE, call):
+        await vnode.lock.acquire(Mode.WRITE, call)
+    try:
+        return await _store(vnode, position, data)
+    finally:
+        vnode.lock.release(call)
+
+
+async def _store(vnode: Vnode, position: int, data: Data) -> int:
+    require_writable(vnode.vmnt)
+    count = await vnode.fs.write(vnode.ino, position, data)
+    resized(vnode, max(vnode.size, position + count))
+    return count
 
 
 async def lseek(call: Call, filp: Filp, offset: int, whence: int) -> int:
@@ -98,11 +120,10 @@ async def getdents(call: Call, filp: Filp, position: int | None, count: int) -> 
     vnode = filp.vnode
     if not filp.readable or not vnode.is_directory:
         raise BadDescriptor
-    if not vnode.lock.try_acquire(Mode.READ, call):
-        await vnode.lock.acquire(Mode.READ, call)
+    if position is not None:
+        return await getdents_at(call, vnode, position, count)
+    await vnode.lock.acquire(Mode.READ, call)
     try:
-        if position is not None:
-            return await vnode.fs.getdents(vnode.ino, position, count)
         await filp.lock.acquire(Mode.WRITE, call)
         try:
             entries = await vnode.fs.getdents(vnode.ino, filp.position, count)
@@ -113,6 +134,16 @@ async def getdents(call: Call, filp: Filp, position: int | None, count: int) -> 
             filp.lock.release(call)
     finally:
         vnode.lock.release(call)
+
+
+async def getdents_at(call: Call, directory: Vnode, position: int, count: int) -> list[DirEntry]:
+    """Up to `count` entries of a directory that may be read, from `position` on."""
+    if not directory.lock.try_acquire(Mode.READ, call):
+        await directory.lock.acquire(Mode.READ, call)
+    try:
+        return await directory.fs.getdents(directory.ino, position, count)
+    finally:
+        directory.lock.release(call)
 
 
 async def truncate(call: Call, place: Place, size: int) -> None:
@@ -137,9 +168,8 @@ async def ftruncate(call: Call, filp: Filp, size: int) -> None:
         filp.vnode.lock.release(call)
 
 
-async def fsync(call: Call, filp: Filp) -> None:
-    """Make everything on the file's mount durable; no vnode is locked meanwhile (specification: vfs 9.3)."""
-    vmnt = filp.vnode.vmnt
+async def fsync(call: Call, vmnt: Vmnt) -> None:
+    """Make everything on a file's mount durable; no vnode is locked meanwhile (specification: vfs 9.3)."""
     await vmnt.lock.acquire(Mode.READ, call)
     try:
         await vmnt.fs.sync()

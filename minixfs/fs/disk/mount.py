@@ -110,6 +110,7 @@ class DiskMount(DiskServer):
         self._names = Names(volume, self.inodes, self._directories, self._files, self)
         self.is_root = is_root
         self.read_only = read_only
+        self.stamps_access = not read_only and self._settings.atime != "noatime" and volume.shape.has_times
         self._writable = not read_only
         self._was_clean = was_clean
         self._marked_in_use = False

@@ -350,12 +350,11 @@ class DiskFileServer(DiskMount):
 
     def _accessed(self, inode: Inode) -> bool:
         """Stamp a read as the mount's atime policy wants it; whether that changed the stamp."""
-        policy = self._settings.atime
-        if self.read_only or policy == "noatime" or not self.volume.shape.has_times:
+        if self.read_only or not self.stamps_access:
             return False
         now = self.volume.now()
         recent = inode.atime > max(inode.mtime, inode.ctime) and now - inode.atime < DAY
-        if inode.atime == now or (policy == "relatime" and recent):
+        if inode.atime == now or (recent and self._settings.atime == "relatime"):
             return False
         inode.atime = now
         self.inodes.mark_dirty(inode)

@@ -17,21 +17,22 @@ What was removed while the kernel knew it is free only when it is forgotten: who
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 
 import trio
-from pyfuse3 import EntryAttributes
 
+from minixfs.daemon.fuse.view import View
+from minixfs.daemon.fuse.wire import NAMELESS_ENTRY
 from minixfs.daemon.objects import INO_BITS, Vmnt, Vnode, dup
 from minixfs.daemon.vfs import Vfs
-from minixfs.daemon.view import View
 from minixfs.errors import MinixFsError, PosixError
 from minixfs.fs.protocol import DirEntry, Node
 
 BYTES_A_NODE = 2048
 """What a held node takes, in VFS and in its file server; and a bit more."""
+_DOTS = frozenset((b".", b".."))
 
 
 class KnownNodes:
@@ -129,28 +130,50 @@ class KnownNodes:
             self._held[vnode.key] = vnode
             self._parked -= count is not None
 
-    async def status(self, vnode: Vnode) -> EntryAttributes:
-        """The attributes of a node that the kernel or we refer to. One request of the server: it needs no lock."""
-        return self._view.attributes(vnode.key, await vnode.fs.stat(vnode.ino))
+    async def status(self, vnode: Vnode) -> bytes:
+        """The reply with the attributes of a node that the kernel or we refer to: one request, which needs no lock."""
+        return self._view.status(vnode.key, await vnode.fs.stat(vnode.ino))
 
-    async def entry(self, vnode: Vnode) -> EntryAttributes:
+    async def entry(self, vnode: Vnode) -> bytes:
         """The reply that tells the kernel of a node. Takes over one reference."""
         try:
-            entry = await self.status(vnode)
+            status = await vnode.fs.stat(vnode.ino)
         except BaseException:
             self._vnodes.release(vnode)
             raise
         self.tell(vnode)
-        return entry
+        return self._view.entry(vnode.key, status)
 
-    async def entry_at(self, directory: Vnode, name: bytes) -> EntryAttributes:
+    async def entry_at(self, directory: Vnode, name: bytes) -> bytes:
         """The reply that tells the kernel what a name leads to. One request of the server: it needs no lock."""
         node, status = await directory.fs.lookup_stat(directory.ino, name)
         vnode = self.adopt(directory.vmnt, node)
         if vnode.vmnt is not directory.vmnt:
             return await self.entry(vnode)
         self.tell(vnode)
-        return self._view.attributes(vnode.key, status)
+        return self._view.entry(vnode.key, status)
+
+    async def entries(self, directory: Vnode, entries: Sequence[DirEntry]) -> list[tuple[bytes, int]]:
+        """The replies that tell the kernel what the names of a listing lead to, with the modes of these nodes.
+
+        Of ``.``, ``..`` and what cannot be read it is told nothing.
+        """
+        view, vmnt = self._view, directory.vmnt
+        found = iter(await directory.fs.getnodes([entry for entry in entries if entry.name not in _DOTS]))
+        told: list[tuple[bytes, int]] = []
+        for entry in entries:
+            pair = None if entry.name in _DOTS else next(found)
+            if pair is None:
+                told.append((NAMELESS_ENTRY, 0))
+                continue
+            node, status = pair
+            vnode = self.adopt(vmnt, node)
+            if vnode.vmnt is vmnt:
+                self.tell(vnode)
+                told.append((view.entry(vnode.key, status), status.mode))
+            else:
+                told.append((await self.entry(vnode), vnode.mode))
+        return told
 
     async def forget(self, counts: Iterable[tuple[int, int]]) -> None:
         """The kernel forgets (node id, how often it was told of it)."""
