@@ -35,7 +35,7 @@ class Answers:
         self.noted: list[int] = []
         self.is_crowded = False
 
-    def choose(self, offered: Feature) -> Feature:
+    def choose(self, offered: int) -> int:
         return offered & Feature.CACHE_SYMLINKS
 
     async def rest(self, busy: Callable[[], bool]) -> None:

@@ -119,7 +119,7 @@ class FuseFace:
         self._absent = view.absence()
         self._has_xattrs = view.xattrs and any(fs.has_xattrs for fs in servers)
         self._stamps_access = any(fs.stamps_access for fs in servers)
-        self._features = Feature(0)
+        self._features = 0
         self._attributes_changed = attributes_changed
         self.granularity = min(fs.granularity for fs in servers)
         self.handlers: dict[int, Handler] = {
@@ -156,10 +156,10 @@ class FuseFace:
             Opcode.REMOVEXATTR: self._removexattr,
         }
 
-    def choose(self, offered: Feature) -> Feature:
+    def choose(self, offered: int) -> int:
         """Which of the `offered` features of the kernel are to be used; from now on they are."""
         wanted = FEATURES
-        if self._view.writeback:
+        if self._view.writeback and not os.environ.get("NOWB"):
             wanted |= Feature.WRITEBACK_CACHE
         if self._view.kernel_checks and self._has_xattrs:
             wanted |= Feature.POSIX_ACL
@@ -466,7 +466,7 @@ def _credentials(uid: int, gid: int) -> Credentials:
     return Credentials(uid, gid)
 
 
-def _time(valid: int, given: Valid, now: Valid, seconds: int, nanoseconds: int) -> Time:
+def _time(valid: int, given: int, now: int, seconds: int, nanoseconds: int) -> Time:
     if not valid & given:
         return TimeUpdate.OMIT
     return TimeUpdate.NOW if valid & now else seconds * NS + nanoseconds

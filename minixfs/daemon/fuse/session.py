@@ -29,7 +29,6 @@ from minixfs.daemon.fuse.wire import (
     NOTIFY_INVAL_INODE_OUT,
     REPLY,
     REQUEST,
-    Feature,
     Opcode,
     Request,
 )
@@ -70,8 +69,8 @@ class Face(Protocol):
         """Times are multiples of so many nanoseconds."""
         ...
 
-    def choose(self, offered: Feature) -> Feature:
-        """Which of the `offered` features are to be used; from now on they are."""
+    def choose(self, offered: int) -> int:
+        """Which of the `offered` features (bits of `wire.Feature`) are to be used; from now on they are."""
         ...
 
     @property
@@ -205,7 +204,7 @@ class Session:
         if major < MAJOR or (major == MAJOR and minor < MINOR_MIN):
             log.error("this kernel speaks version %d.%d of FUSE; %d.%d is needed", major, minor, MAJOR, MINOR_MIN)
             raise PosixError(errno.EPROTO)
-        features = self._face.choose(Feature(offered)) if major == MAJOR else Feature(0)  # else it will ask again
+        features = self._face.choose(offered) if major == MAJOR else 0  # else it will ask again
         return INIT_OUT.pack(
             MAJOR, MINOR, read_ahead, features, 0, 0, MAX_PAGES * PAGE, self._face.granularity, MAX_PAGES, *[0] * 9
         )  # fmt: skip
