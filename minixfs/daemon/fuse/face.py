@@ -82,6 +82,8 @@ FEATURES = (
     | Feature.HANDLE_KILLPRIV_V2
 )
 """What is used of any kernel that has it; further ones by how the volume is shown."""
+TIMES = Valid.ATIME | Valid.MTIME | Valid.CTIME
+CONTENT_OR_RIGHTS = Valid.SIZE | Valid.MODE | Valid.UID | Valid.GID
 _OPENED = OPEN_OUT.pack(0, FOPEN_KEEP_CACHE, 0)
 
 
@@ -159,7 +161,7 @@ class FuseFace:
     def choose(self, offered: int) -> int:
         """Which of the `offered` features of the kernel are to be used; from now on they are."""
         wanted = FEATURES
-        if self._view.writeback and not os.environ.get("NOWB"):
+        if self._view.writeback:
             wanted |= Feature.WRITEBACK_CACHE
         if self._view.kernel_checks and self._has_xattrs:
             wanted |= Feature.POSIX_ACL
@@ -213,25 +215,26 @@ class FuseFace:
         (valid, _, _, size, _, atime, mtime, ctime, atime_ns, mtime_ns, ctime_ns, mode, _, uid, gid, _) = (
             SETATTR_IN.unpack_from(request.body)
         )  # fmt: skip
-        place = ByNode(await self._known.vnode(request.node))
-        async with self._vfs.call() as call:
-            if valid & Valid.SIZE:
-                await self._resize(call, place, size, kill=self._kills(request, valid & Valid.KILL_SUIDGID))
-            if valid & Valid.MODE:
-                await protect.chmod(call, place, mode)
-            if valid & (Valid.UID | Valid.GID):
-                uid = uid if valid & Valid.UID else protect.KEEP
-                gid = gid if valid & Valid.GID else protect.KEEP
-                await protect.chown(call, place, uid, gid)
-            if valid & (Valid.ATIME | Valid.MTIME | Valid.CTIME):
-                await attributes.utime(
-                    call,
-                    place,
-                    _time(valid, Valid.ATIME, Valid.ATIME_NOW, atime, atime_ns),
-                    _time(valid, Valid.MTIME, Valid.MTIME_NOW, mtime, mtime_ns),
-                    ctime * NS + ctime_ns if valid & Valid.CTIME else TimeUpdate.NOW,
-                )
-        return await self._known.status(place.vnode)
+        vnode = await self._known.vnode(request.node)
+        if valid & CONTENT_OR_RIGHTS:
+            place = ByNode(vnode)
+            async with self._vfs.call() as call:
+                if valid & Valid.SIZE:
+                    await self._resize(call, place, size, kill=self._kills(request, valid & Valid.KILL_SUIDGID))
+                if valid & Valid.MODE:
+                    await protect.chmod(call, place, mode)
+                if valid & (Valid.UID | Valid.GID):
+                    uid = uid if valid & Valid.UID else protect.KEEP
+                    gid = gid if valid & Valid.GID else protect.KEEP
+                    await protect.chown(call, place, uid, gid)
+        if valid & TIMES:  # one request of the server, which needs no lock: the kernel asks after every change of a name
+            await vnode.fs.utime(
+                vnode.ino,
+                _time(valid, Valid.ATIME, Valid.ATIME_NOW, atime, atime_ns),
+                _time(valid, Valid.MTIME, Valid.MTIME_NOW, mtime, mtime_ns),
+                ctime * NS + ctime_ns if valid & Valid.CTIME else TimeUpdate.NOW,
+            )
+        return await self._known.status(vnode)
 
     async def _readlink(self, request: Request) -> bytes:
         async with self._vfs.call() as call:

@@ -1,7 +1,7 @@
 """One attached mount: reads the kernel's requests, has them answered, and writes the replies.
 
 The way of a request is short. A task reads it and runs its handler right there; if that never waits, which is the rule,
-the same task writes the reply and reads on. When a handler does wait, another task goes on reading (`_run`).
+the same task writes the reply and reads on. When a handler does wait, another task goes on reading.
 Requests come in a row, and parking a task costs more than most of them, so the descriptor is first polled for some
 microseconds; then, while no request is being served, the whole loop waits for it for a moment: nobody misses it. Every
 so many requests the scheduler gets its turn, so that timers and threads are not starved.
@@ -138,13 +138,18 @@ class Session:
         buffer = self._buffers.pop() if self._buffers else bytearray(_BUFFER_SIZE)
         view = memoryview(buffer)
         while size := await self._read(view):
-            has_waited = await _run(self._serve(view[:size]), self._start_reading)
-            if has_waited:
-                if self._is_reading:
-                    self._spare += 1
-                    self._buffers.append(buffer)
-                    return
-                self._is_reading = True
+            serving = self._serve(view[:size])
+            try:
+                waits_for = serving.send(None)
+            except StopIteration:
+                continue
+            self._start_reading()
+            await _finish(serving, waits_for)
+            if self._is_reading:
+                self._spare += 1
+                self._buffers.append(buffer)
+                return
+            self._is_reading = True
         self.stop()
 
     async def _read(self, buffer: memoryview) -> int:
@@ -211,22 +216,18 @@ class Session:
 
 
 @types.coroutine
-def _run(coroutine: Coroutine[Any, Any, None], waits: Callable[[], None]) -> Generator[Any, Any, bool]:
-    """Run a coroutine in the present task, say whether it had to wait, and call `waits` when it first does."""
-    has_waited = False
+def _finish(begun: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """Go on with a coroutine that was begun in this task and has just said what it `waits_for`."""
     try:
-        trap = coroutine.send(None)
-        has_waited = True
-        waits()
         while True:
             try:
-                value = yield trap
+                value = yield waits_for
             except BaseException as error:  # noqa: BLE001 - all are its own to handle
-                trap = coroutine.throw(error)
+                waits_for = begun.throw(error)
             else:
-                trap = coroutine.send(value)
+                waits_for = begun.send(value)
     except StopIteration:
-        return has_waited
+        pass
 
 
 async def _agree(_: Request) -> bytes:
