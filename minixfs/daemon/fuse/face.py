@@ -118,6 +118,7 @@ class FuseFace:
         self._vfs = vfs
         self._view = view
         self._known = KnownNodes(vfs, view, held_nodes)
+        self._held = self._known.held
         self._absent = view.absence()
         self._has_xattrs = view.xattrs and any(fs.has_xattrs for fs in servers)
         self._stamps_access = any(fs.stamps_access for fs in servers)
@@ -187,7 +188,8 @@ class FuseFace:
 
     async def _lookup(self, request: Request) -> bytes:
         try:
-            return await self._known.entry_at(await self._known.vnode(request.node), request.name())
+            directory = self._held.get(request.node) or await self._known.revive(request.node)
+            return await self._known.entry_at(directory, request.name())
         except NotFound:
             return self._absent
 
@@ -199,7 +201,8 @@ class FuseFace:
         await self._known.forget(FORGET_ONE.iter_unpack(request.body[BATCH_FORGET_IN.size :]))
 
     async def _getattr(self, request: Request) -> bytes:
-        return await self._known.status(await self._known.vnode(request.node))
+        vnode = self._held.get(request.node) or await self._known.revive(request.node)
+        return self._view.status(vnode.key, await vnode.fs.stat(vnode.ino))
 
     async def _access(self, request: Request) -> bytes:
         """Asked by access(2) and chdir(2) where the kernel leaves permissions to us: all is allowed but to execute what
@@ -215,7 +218,7 @@ class FuseFace:
         (valid, _, _, size, _, atime, mtime, ctime, atime_ns, mtime_ns, ctime_ns, mode, _, uid, gid, _) = (
             SETATTR_IN.unpack_from(request.body)
         )  # fmt: skip
-        vnode = await self._known.vnode(request.node)
+        vnode = self._held.get(request.node) or await self._known.revive(request.node)
         if valid & CONTENT_OR_RIGHTS:
             place = ByNode(vnode)
             async with self._vfs.call() as call:
@@ -234,7 +237,7 @@ class FuseFace:
                 _time(valid, Valid.MTIME, Valid.MTIME_NOW, mtime, mtime_ns),
                 ctime * NS + ctime_ns if valid & Valid.CTIME else TimeUpdate.NOW,
             )
-        return await self._known.status(vnode)
+        return self._view.status(vnode.key, await vnode.fs.stat(vnode.ino))
 
     async def _readlink(self, request: Request) -> bytes:
         async with self._vfs.call() as call:
@@ -321,7 +324,7 @@ class FuseFace:
         flags, told = OPEN_IN.unpack_from(request.body)
         if self._features & Feature.NO_OPEN_SUPPORT:
             raise PosixError(errno.ENOSYS)
-        vnode = await self._known.vnode(request.node)
+        vnode = self._held.get(request.node) or await self._known.revive(request.node)
         if flags & os.O_TRUNC:
             async with self._vfs.call() as call:
                 await self._resize(call, ByNode(vnode), 0, kill=self._kills(request, told & OPEN_KILL_SUIDGID))
@@ -334,7 +337,7 @@ class FuseFace:
 
     async def _read(self, request: Request) -> Buffer:
         _, offset, size, _, _, _, _ = READ_IN.unpack_from(request.body)
-        vnode = await self._known.vnode(request.node)
+        vnode = self._held.get(request.node) or await self._known.revive(request.node)
         async with self._vfs.call() as call:
             return await readwrite.read_at(call, vnode, offset, size)
 
@@ -342,7 +345,7 @@ class FuseFace:
     async def _write(self, request: Request) -> bytes:
         _, offset, size, told, _, _, _ = WRITE_IN.unpack_from(request.body)
         data = request.body[WRITE_IN.size :]
-        vnode = await self._known.vnode(request.node)
+        vnode = self._held.get(request.node) or await self._known.revive(request.node)
         set_id = vnode.mode & SET_ID
         async with self._vfs.call() as call:
             try:

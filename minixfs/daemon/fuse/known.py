@@ -36,7 +36,7 @@ _DOTS = frozenset((b".", b".."))
 
 
 class KnownNodes:
-    """`_counts`: how often the kernel was told of each node; `_held`: the vnodes, the root's always among them.
+    """`_counts`: how often the kernel was told of each node; `held`: the vnodes, the root's always among them.
 
     No more than `limit` are held for long (0: no bound), and an eighth above it: when there are `_crowd`, it is time to
     `park`. `removed`: something was since the last vain wait.
@@ -49,16 +49,20 @@ class KnownNodes:
         self._limit = self._crowd = limit
         root = dup(vfs.root.root)
         self._counts: dict[int, int] = {root.key: 1}  # the kernel knows the root untold
-        self._held: dict[int, Vnode] = {root.key: root}
+        self.held: dict[int, Vnode] = {root.key: root}
         self._parked = 0
         self._forgotten = trio.Event()
         self.removed = False
 
     async def vnode(self, key: int) -> Vnode:
-        """The vnode behind a node id. Raises ESTALE for one that the kernel was not told of, or cannot be read."""
-        return self._held.get(key) or await self._revive(key)
+        """The vnode behind a node id. Raises ESTALE for one that the kernel was not told of, or cannot be read.
 
-    async def _revive(self, key: int) -> Vnode:
+        The same as `held.get(key) or await revive(key)`, which is for requests that are often made.
+        """
+        return self.held.get(key) or await self.revive(key)
+
+    async def revive(self, key: int) -> Vnode:
+        """The vnode behind the id of a node that is not held."""
         vmnt = self._vfs.mounts.get(key >> INO_BITS)
         if vmnt is None or key not in self._counts:
             raise PosixError(errno.ESTALE)
@@ -66,17 +70,17 @@ class KnownNodes:
         if found is None:
             raise PosixError(errno.ESTALE)
         self._keep(self._vnodes.adopt(vmnt, found[0]))
-        vnode = self._held.get(key)
+        vnode = self.held.get(key)
         if vnode is None:
             raise PosixError(errno.ESTALE)
         return vnode
 
     def _keep(self, vnode: Vnode) -> None:
         """Hold a node with the reference that the caller has, unless it is held or not known at all."""
-        if vnode.key in self._held or vnode.key not in self._counts:
+        if vnode.key in self.held or vnode.key not in self._counts:
             self._vnodes.release(vnode)
         else:
-            self._held[vnode.key] = vnode
+            self.held[vnode.key] = vnode
             self._parked -= 1
 
     async def hold(self, directory: Vnode, name: bytes) -> None:
@@ -89,25 +93,25 @@ class KnownNodes:
     @property
     def crowded(self) -> bool:
         """Whether there is something for `park` to do."""
-        return 0 < self._crowd < len(self._held)
+        return 0 < self._crowd < len(self.held)
 
     async def park(self, busy: Callable[[], bool]) -> None:
         """Between requests: let go of the nodes that were held longest. Stops when a request comes (`busy`)."""
-        surplus = len(self._held) - self._limit
-        for key, vnode in list(islice(self._held.items(), 2 * surplus)):
+        surplus = len(self.held) - self._limit
+        for key, vnode in list(islice(self.held.items(), 2 * surplus)):
             if busy() or not surplus:
                 break
             stays = vnode.ref_count > 1 or await _is_nameless(vnode)
-            if busy() or self._held.get(key) is not vnode:
+            if busy() or self.held.get(key) is not vnode:
                 continue  # it was forgotten meanwhile, and perhaps told anew
-            del self._held[key]
+            del self.held[key]
             if stays or vnode.ref_count > 1:
-                self._held[key] = vnode  # last in line
+                self.held[key] = vnode  # last in line
             else:
                 self._vnodes.release(vnode)
                 self._parked += 1
                 surplus -= 1
-        self._crowd = max(self._limit, len(self._held)) + self._limit // 8
+        self._crowd = max(self._limit, len(self.held)) + self._limit // 8
         await self._vnodes.settle()
 
     def adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
@@ -124,15 +128,11 @@ class KnownNodes:
         """The kernel is told of a node. The reference that comes with it is kept if we have none."""
         count = self._counts.get(vnode.key)
         self._counts[vnode.key] = (count or 0) + 1
-        if vnode.key in self._held:
+        if vnode.key in self.held:
             vnode.ref_count -= 1
         else:
-            self._held[vnode.key] = vnode
+            self.held[vnode.key] = vnode
             self._parked -= count is not None
-
-    async def status(self, vnode: Vnode) -> bytes:
-        """The reply with the attributes of a node that the kernel or we refer to: one request, which needs no lock."""
-        return self._view.status(vnode.key, await vnode.fs.stat(vnode.ino))
 
     async def entry(self, vnode: Vnode) -> bytes:
         """The reply that tells the kernel of a node. Takes over one reference."""
@@ -182,7 +182,7 @@ class KnownNodes:
             if left > 0:
                 self._counts[key] = left
             elif self._counts.pop(key, None) is not None:
-                vnode = self._held.pop(key, None)
+                vnode = self.held.pop(key, None)
                 if vnode is None:
                     self._parked -= 1
                 else:
@@ -204,9 +204,9 @@ class KnownNodes:
 
     async def close(self) -> None:
         """Forget all: the kernel need not say good-bye when a mount ends."""
-        for vnode in self._held.values():
+        for vnode in self.held.values():
             self._vnodes.release(vnode)
-        self._held.clear()
+        self.held.clear()
         self._counts.clear()
         await self._vnodes.settle()
 
