@@ -9,7 +9,7 @@ from minixfs.daemon.call import Call
 from minixfs.daemon.calls.protect import W_BIT, require, require_writable
 from minixfs.daemon.objects import Filp, Vnode
 from minixfs.daemon.path import Place
-from minixfs.daemon.tll import Mode
+from minixfs.daemon.tll import READ, WRITE
 from minixfs.errors import BadDescriptor, InvalidArgument, IsDirectory, MinixFsError
 from minixfs.fs.protocol import DirEntry
 from minixfs.hw.blockdev.device import Buffer, Data
@@ -28,12 +28,12 @@ async def read(call: Call, filp: Filp, position: int | None, size: int) -> Buffe
         if size:
             raise InvalidArgument
         return bytearray()
-    if not vnode.lock.try_acquire(Mode.READ, call):
-        await vnode.lock.acquire(Mode.READ, call)
+    if not vnode.lock.try_acquire(READ, call):
+        await vnode.lock.acquire(READ, call)
     try:
         if position is not None:
             return await vnode.fs.read(vnode.ino, position, size)
-        await filp.lock.acquire(Mode.WRITE, call)
+        await filp.lock.acquire(WRITE, call)
         try:
             data = await vnode.fs.read(vnode.ino, filp.position, size)
             filp.position += len(data)
@@ -54,8 +54,8 @@ async def write(call: Call, filp: Filp, position: int | None, data: Data) -> int
     vnode = filp.vnode
     if not len(data):
         return 0
-    if not vnode.lock.try_acquire(Mode.WRITE, call):
-        await vnode.lock.acquire(Mode.WRITE, call)
+    if not vnode.lock.try_acquire(WRITE, call):
+        await vnode.lock.acquire(WRITE, call)
     try:
         require_writable(vnode.vmnt)
         at = position
@@ -73,10 +73,10 @@ async def write(call: Call, filp: Filp, position: int | None, data: Data) -> int
 async def lseek(call: Call, filp: Filp, offset: int, whence: int) -> int:
     """Move to `offset` bytes from the start, the position or the end; returns the new position."""
     vnode = filp.vnode
-    if not vnode.lock.try_acquire(Mode.READ, call):
-        await vnode.lock.acquire(Mode.READ, call)
+    if not vnode.lock.try_acquire(READ, call):
+        await vnode.lock.acquire(READ, call)
     try:
-        await filp.lock.acquire(Mode.WRITE, call)
+        await filp.lock.acquire(WRITE, call)
         try:
             base = {os.SEEK_SET: 0, os.SEEK_CUR: filp.position, os.SEEK_END: vnode.size}.get(whence)
             if base is None or not 0 <= base + offset <= MAX_POSITION:
@@ -98,12 +98,12 @@ async def getdents(call: Call, filp: Filp, position: int | None, count: int) -> 
     vnode = filp.vnode
     if not filp.readable or not vnode.is_directory:
         raise BadDescriptor
-    if not vnode.lock.try_acquire(Mode.READ, call):
-        await vnode.lock.acquire(Mode.READ, call)
+    if not vnode.lock.try_acquire(READ, call):
+        await vnode.lock.acquire(READ, call)
     try:
         if position is not None:
             return await vnode.fs.getdents(vnode.ino, position, count)
-        await filp.lock.acquire(Mode.WRITE, call)
+        await filp.lock.acquire(WRITE, call)
         try:
             entries = await vnode.fs.getdents(vnode.ino, filp.position, count)
             if entries:
@@ -119,7 +119,7 @@ async def truncate(call: Call, place: Place, size: int) -> None:
     """Set the size of what the caller may write."""
     if size < 0:
         raise InvalidArgument
-    async with place.object(call, Mode.READ, Mode.WRITE) as held:
+    async with place.object(call, READ, WRITE) as held:
         require(call, held.vnode, W_BIT)
         await _set_size(held.vnode, size)
 
@@ -130,7 +130,7 @@ async def ftruncate(call: Call, filp: Filp, size: int) -> None:
         raise InvalidArgument
     if not filp.writable:
         raise BadDescriptor
-    await filp.vnode.lock.acquire(Mode.WRITE, call)
+    await filp.vnode.lock.acquire(WRITE, call)
     try:
         await _set_size(filp.vnode, size)
     finally:
@@ -140,7 +140,7 @@ async def ftruncate(call: Call, filp: Filp, size: int) -> None:
 async def fsync(call: Call, filp: Filp) -> None:
     """Make everything on the file's mount durable; no vnode is locked meanwhile (specification: vfs 9.3)."""
     vmnt = filp.vnode.vmnt
-    await vmnt.lock.acquire(Mode.READ, call)
+    await vmnt.lock.acquire(READ, call)
     try:
         await vmnt.fs.sync()
     finally:
