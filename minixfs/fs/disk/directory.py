@@ -32,9 +32,10 @@ BYTES_A_NAME = 256
 
 @dataclass(slots=True)
 class Index:
-    """Of one directory. `names` maps a name to position << 32 | inode."""
+    """Of one directory. `names` maps a name to position << 32 | inode; `blocks` is how many blocks there are."""
 
     names: dict[bytes, int]
+    blocks: int
 
 
 I = TypeVar("I", bound=Index)  # noqa: E741 - an index
@@ -42,11 +43,12 @@ I = TypeVar("I", bound=Index)  # noqa: E741 - an index
 
 @dataclass(slots=True)
 class Entry:
-    """A name in a directory, with the buffer that holds it in use."""
+    """A name in a directory and the number of the inode that it leads to, with the buffer that holds it in use."""
 
     directory: Inode
     name: bytes
     position: int
+    number: int
     buf: Buf
 
     def __enter__(self) -> Entry:
@@ -83,7 +85,7 @@ class Directories(ABC, Generic[I]):
         return name[: self._name_max]
 
     async def find(self, directory: Inode, name: bytes) -> int:
-        """The inode number behind a name. Raises NotFound, NotDirectory, NameTooLong."""
+        """The inode number behind a name; 0 if there is no such name. Raises NotDirectory, NameTooLong."""
         return self._number(self._indexes.get(directory.num) or await self._index(directory), name)
 
     def find_indexed(self, directory: Inode, name: bytes) -> int | None:
@@ -92,15 +94,7 @@ class Directories(ABC, Generic[I]):
         return None if index is None else self._number(index, name)
 
     def _number(self, index: I, name: bytes) -> int:
-        packed = index.names.get(name) or index.names.get(self.clip(name))
-        if packed is None:
-            raise NotFound
-        return packed & 0xFFFFFFFF
-
-    async def has(self, directory: Inode, name: bytes) -> bool:
-        """Whether there is such a name. Raises NotDirectory, NameTooLong."""
-        index = self._indexes.get(directory.num) or await self._index(directory)
-        return self.clip(name) in index.names
+        return (index.names.get(name) or index.names.get(self.clip(name), 0)) & 0xFFFFFFFF
 
     async def is_empty(self, directory: Inode) -> bool:
         """Whether nothing but ``.`` and ``..`` is in it."""
@@ -109,15 +103,28 @@ class Directories(ABC, Generic[I]):
 
     async def entry(self, directory: Inode, name: bytes) -> Entry:
         """An existing name, to be changed."""
-        index = self._indexes.get(directory.num) or await self._index(directory)
+        name, packed = self._existing(self._indexes.get(directory.num) or await self._index(directory), name)
+        position = packed >> 32
+        buf = await self._block(directory, self._block_of(position))
+        return Entry(directory, name, position, packed & 0xFFFFFFFF, buf)
+
+    def entry_at_hand(self, directory: Inode, name: bytes) -> Entry | None:
+        """As `entry`, but None if that has to read something."""
+        index = self._indexes.get(directory.num)
+        if index is None:
+            return None
+        name, packed = self._existing(index, name)
+        position = packed >> 32
+        buf = self._block_cached(directory, self._block_of(position))
+        return None if buf is None else Entry(directory, name, position, packed & 0xFFFFFFFF, buf)
+
+    def _existing(self, index: I, name: bytes) -> tuple[bytes, int]:
+        """The name as it is stored, and what the index has for it."""
         name = self.clip(name)
         packed = index.names.get(name)
         if packed is None:
             raise NotFound
-        position = packed >> 32
-        number = self._block_of(position)
-        buf = self._block_cached(directory, number) or await self._block(directory, number)
-        return Entry(directory, name, position, buf)
+        return name, packed
 
     @abstractmethod
     async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
@@ -133,11 +140,18 @@ class Directories(ABC, Generic[I]):
         name = self.clip(name)
         if name in index.names:
             raise Exists
-        entry = await self._add(directory, index, name, inode)
-        index.names[name] = entry.position << 32 | inode.num
+        position = self._room(index, name)
+        number = self._block_of(position)
+        if number == index.blocks:
+            buf = await self._grow(directory, number)
+            index.blocks += 1
+        else:
+            buf = self._block_cached(directory, number) or await self._block(directory, number)
+        position = self._insert(directory, index, buf, position, name, inode)
+        index.names[name] = position << 32 | inode.num
         self._indexed += 1
         self._changed(directory)
-        return entry
+        return Entry(directory, name, position, inode.num, buf)
 
     def remove(self, entry: Entry) -> None:
         """Take an existing name away."""
@@ -151,6 +165,7 @@ class Directories(ABC, Generic[I]):
     def replace(self, entry: Entry, inode: Inode) -> None:
         """Let an existing name lead to another inode, in one write."""
         self._write(entry.buf, entry.position, inode, entry.name)
+        entry.number = inode.num
         index = self._indexes.get(entry.directory.num)
         if index is not None:
             index.names[entry.name] = entry.position << 32 | inode.num
@@ -165,9 +180,11 @@ class Directories(ABC, Generic[I]):
             self._changed(directory)
             return buf.block
 
-    @abstractmethod
     async def block_for_new(self, directory: Inode, name: bytes) -> int | None:
         """The disk block that a new name will go to; None if the directory must grow for it."""
+        index = self._indexes.get(directory.num) or await self._index(directory)
+        number = self._block_of(self._room(index, self.clip(name)))
+        return None if number == index.blocks else await self._disk_block(directory, number)
 
     def drop_index(self, number: int) -> None:
         """Forget what is known of a directory that is going away."""
@@ -186,8 +203,12 @@ class Directories(ABC, Generic[I]):
     async def _read_index(self, directory: Inode) -> I: ...
 
     @abstractmethod
-    async def _add(self, directory: Inode, index: I, name: bytes, inode: Inode) -> Entry:
-        """Store a new name and note in the index what that does to the room in the directory."""
+    def _room(self, index: I, name: bytes) -> int:
+        """The position of the room that a new name will take: in a block that there is, else in one behind the last."""
+
+    @abstractmethod
+    def _insert(self, directory: Inode, index: I, buf: Buf, position: int, name: bytes, inode: Inode) -> int:
+        """Store a new name in that room, note in the index what is left of it, and return the name's own position."""
 
     @abstractmethod
     def _erase(self, entry: Entry, index: I | None) -> None:
@@ -229,12 +250,16 @@ class Directories(ABC, Generic[I]):
 
     async def _block(self, directory: Inode, number: int) -> Buf:
         """Block `number` of the directory, in use, annotated with its place in it."""
+        block = await self._disk_block(directory, number)
+        cache = self._volume.cache
+        return cache.get_cached(block) or await cache.get(block, directory.num, number * self._volume.block_size)
+
+    async def _disk_block(self, directory: Inode, number: int) -> int:
+        """The disk block that block `number` of the directory is."""
         blocks = self._blocks.get(directory.num)
         if blocks is None or number >= len(blocks):
             blocks = await self._map(directory)
-        block = blocks[number]
-        cache = self._volume.cache
-        return cache.get_cached(block) or await cache.get(block, directory.num, number * self._volume.block_size)
+        return blocks[number]
 
     async def _map(self, directory: Inode) -> list[int]:
         """The disk blocks of a directory, in order, up to its size."""

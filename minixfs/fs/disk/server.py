@@ -114,13 +114,17 @@ class DiskFileServer(DiskMount):
     def _known(self, directory: int, name: bytes) -> tuple[Node, Stat] | None:
         """The answer to `lookup_stat` if it is in memory. Raises NotFound."""
         number = self._directories.find_indexed(self.linked(directory), name)
+        if number == 0:
+            raise NotFound
         return None if number is None else self._known_node(number)
 
     def _known_node(self, number: int) -> tuple[Node, Stat] | None:
         """As `_node_and_stat`, if the inode is in memory and has been counted."""
         inode = self.inodes.peek(number)
-        status = self._status(inode) if inode and inode.nlinks else None
-        if not inode or status is None:
+        if inode is None or not inode.nlinks:
+            return None
+        status = self._status(inode)
+        if status is None:
             return None
         self.inodes.cached(number)
         return self.node(inode), status

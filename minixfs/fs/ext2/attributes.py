@@ -24,10 +24,6 @@ class AttributeStore:
         self._volume = volume
         self._inodes = inodes
 
-    def has_any(self, inode: Ext2Inode) -> bool:
-        """Whether the inode has a place that attributes are kept in: mostly there is none, and nothing to read."""
-        return inode.acl_block != 0 or xattr.is_inline(inode.raw, self._inline_start(inode))
-
     async def read(self, inode: Ext2Inode) -> Attributes:
         """All attributes. Raises Corrupt, DeviceError."""
         inline = self._inline(inode)

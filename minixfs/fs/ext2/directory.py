@@ -26,6 +26,7 @@ from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.protocol import DirEntry
 
 _HEAD = layout.DIRENT.struct
+_HEAD_SIZE = _HEAD.size
 _SMALLEST = 12
 
 
@@ -37,21 +38,18 @@ def needed(name_length: int) -> int:
 @cache
 def _form(name_length: int) -> Struct:
     """A whole entry with a name of this length."""
-    return Struct(f"{_HEAD.format}{needed(name_length) - _HEAD.size}s")
+    return Struct(f"{_HEAD.format}{needed(name_length) - _HEAD_SIZE}s")
 
 
 @dataclass(slots=True)
 class RoomIndex(Index):
-    """Of each block: `starts` has the offsets of its entries, `gaps` the size and offset of its largest known gap.
+    """Of each block: `starts` has the offsets of its entries, `gaps` the bytes that a new one could take of them.
 
-    Blocks in `several` may have other gaps, those in `unsure` larger ones. `first` is for each size of entry the first
-    block that may have room for it.
+    `first` is for each size of entry the first block that may have room for it.
     """
 
     starts: list[array[int]] = field(default_factory=list)
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    several: set[int] = field(default_factory=set)
-    unsure: set[int] = field(default_factory=set)
+    gaps: list[dict[int, int]] = field(default_factory=list)
     first: dict[int, int] = field(default_factory=dict)
 
 
@@ -72,23 +70,11 @@ class Ext2Directories(Directories[RoomIndex]):
         while position < directory.size and len(found) < count:
             number, start = divmod(position, self._size)
             with await self._block(directory, number) as buf:
-                rows = self._scan(directory, buf)
-            base = number * self._size
-            wanted = [row for row in rows if row[2] and row[0] >= start][: count - len(found)]
-            found += [DirEntry(ino, base + offset + length, name) for offset, length, ino, name in wanted]
-            position = (number + 1) * self._size
+                rows = self._scan(directory, buf, start, count - len(found))
+            base = position - start
+            found += [DirEntry(ino, base + offset + length, name) for offset, length, ino, name in rows if ino]
+            position = base + (rows[-1][0] + rows[-1][1] if rows else self._size)
         return found
-
-    async def block_for_new(self, directory: Inode, name: bytes) -> int | None:
-        index = await self._index(directory)
-        need = needed(len(self.clip(name)))
-        number = self._room_at_hand(index, need)
-        if number is None:
-            number = await self._with_room(directory, index, need)
-        if number == len(index.gaps):
-            return None
-        with await self._block(directory, number) as buf:
-            return buf.block
 
     def _block_of(self, position: int) -> int:
         return position // self._size
@@ -96,85 +82,71 @@ class Ext2Directories(Directories[RoomIndex]):
     async def _read_index(self, directory: Inode) -> RoomIndex:
         if directory.size % self._size:
             raise Corrupt("a directory whose size is no whole number of blocks", inode=directory.num)
-        index = RoomIndex({})
-        for number in range(directory.size // self._size):
+        index = RoomIndex({}, directory.size // self._size)
+        names = index.names
+        for number in range(index.blocks):
             base = number * self._size
-            largest = (0, 0)
-            starts = array("H")
+            gaps = {}
             with await self._block(directory, number) as buf:
-                for offset, length, ino, name in self._scan(directory, buf):
-                    if ino:
-                        index.names.setdefault(name, base + offset << 32 | ino)
-                    largest = max(largest, (_gap(length, ino, name), offset))
-                    starts.append(offset)
-            index.starts.append(starts)
-            index.gaps.append(largest)
-            index.several.add(number)
+                rows = self._scan(directory, buf)
+            for offset, length, ino, name in rows:
+                gap = length
+                if ino:
+                    gap -= needed(len(name))
+                    if name not in names:
+                        names[name] = base + offset << 32 | ino
+                if gap >= _SMALLEST:
+                    gaps[offset] = gap
+            index.starts.append(array("H", [row[0] for row in rows]))
+            index.gaps.append(gaps)
         return index
 
-    def _scan(self, directory: Inode, buf: Buf) -> list[tuple[int, int, int, bytes]]:
-        """The entries of a block: offset in it, length, inode and name. Raises Corrupt where they do not add up."""
+    def _scan(
+        self, directory: Inode, buf: Buf, start: int = 0, most: int = layout.MAX_BLOCK_SIZE
+    ) -> list[tuple[int, int, int, bytes]]:
+        """Up to `most` entries of a block, from the first that is not in front of byte `start` on.
+
+        Of each: offset in the block, length, inode and name. Raises Corrupt where they do not add up.
+        """
         data, size, unpack = bytes(buf.data), self._size, _HEAD.unpack_from
-        found = []
+        found: list[tuple[int, int, int, bytes]] = []
         offset = 0
-        while offset < size:
+        while offset < size and len(found) < most:
             ino, length, name_length, _ = unpack(data, offset)
             if size == layout.MAX_BLOCK_SIZE:
                 length = self._length(length)
-            start, end = offset + _HEAD.size, offset + length
-            if length < _HEAD.size + (name_length if ino else 0) or length & 3 or end > size:
+            name, end = offset + _HEAD_SIZE, offset + length
+            if length < _HEAD_SIZE + (name_length if ino else 0) or length & 3 or end > size:
                 raise Corrupt(f"bad entry at byte {offset} of a directory block", block=buf.block, inode=directory.num)
-            found.append((offset, length, ino, data[start : start + name_length]))
+            if offset >= start:
+                found.append((offset, length, ino, data[name : name + name_length]))
             offset = end
         return found
 
     # ---- changing --------------------------------------------------------------------------------------------------
 
-    async def _add(self, directory: Inode, index: RoomIndex, name: bytes, inode: Inode) -> Entry:
-        assert isinstance(directory, Ext2Inode)
+    def _room(self, index: RoomIndex, name: bytes) -> int:
         need = needed(len(name))
-        number = self._room_at_hand(index, need)
-        if number is None:
-            number = await self._with_room(directory, index, need)
-        if number == len(index.gaps):
-            buf = await self._grow(directory, number)
-            index.starts.append(array("H", [0]))
-            index.gaps.append((self._size, 0))
-            directory.size = max(directory.size, (number + 1) * self._size)
-        else:
-            buf = self._block_cached(directory, number) or await self._block(directory, number)
-        directory.flags &= ~layout.FLAG_INDEX
-        offset, length = self._split(index, number, buf, need)
-        self._store(buf, offset, length, inode, name)
-        return Entry(directory, name, number * self._size + offset, buf)
-
-    def _room_at_hand(self, index: RoomIndex, need: int) -> int | None:
-        """What `_with_room` would tell if it found room where it looks first; else None."""
         number = index.first.get(need, 0)
-        return number if number < len(index.gaps) and index.gaps[number][0] >= need else None
-
-    async def _with_room(self, directory: Inode, index: RoomIndex, need: int) -> int:
-        """The first block with a gap of `need` bytes, or the number of blocks."""
-        gaps = index.gaps
-        number = index.first.get(need, 0)
-        while number < len(gaps):
-            if gaps[number][0] < need and number in index.unsure:
-                await self._measure(directory, index, number)
-            if gaps[number][0] >= need:
-                break
+        while number < index.blocks:
+            for offset, gap in index.gaps[number].items():
+                if gap >= need:
+                    index.first[need] = number
+                    return number * self._size + offset
             number += 1
         index.first[need] = number
-        return number
+        return number * self._size
 
-    async def _measure(self, directory: Inode, index: RoomIndex, number: int) -> None:
-        with await self._block(directory, number) as buf:
-            rows = ((_gap(length, ino, name), offset) for offset, length, ino, name in self._scan(directory, buf))
-            index.gaps[number] = max(rows)
-        index.unsure.discard(number)
-
-    def _split(self, index: RoomIndex, number: int, buf: Buf, need: int) -> tuple[int, int]:
-        """Take the block's largest gap, of at least `need` bytes, for an entry: where it begins, and its length."""
-        gap, offset = index.gaps[number]
+    def _insert(self, directory: Inode, index: RoomIndex, buf: Buf, position: int, name: bytes, inode: Inode) -> int:
+        assert isinstance(directory, Ext2Inode)
+        number, offset = divmod(position, self._size)
+        if number == len(index.gaps):
+            index.starts.append(array("H", [0]))
+            index.gaps.append({0: self._size})
+            directory.size = max(directory.size, (number + 1) * self._size)
+        directory.flags &= ~layout.FLAG_INDEX
+        gaps, need = index.gaps[number], needed(len(name))
+        left = gaps.pop(offset) - need
         ino, length, name_length, kind = _HEAD.unpack_from(buf.data, offset)
         length = self._length(length)
         if ino:
@@ -182,33 +154,33 @@ class Ext2Directories(Directories[RoomIndex]):
             _HEAD.pack_into(buf.data, offset, ino, own, name_length, kind)
             offset, length = offset + own, length - own
             insort(index.starts[number], offset)
-        index.gaps[number] = (gap - need, offset)
-        if number in index.several:
-            index.unsure.add(number)
-        return offset, length
+        if left >= _SMALLEST:
+            gaps[offset] = left
+        self._store(buf, offset, length, inode, name)
+        return number * self._size + offset
 
     def _erase(self, entry: Entry, index: RoomIndex | None) -> None:
         data, (number, target) = entry.buf.data, divmod(entry.position, self._size)
-        starts = self._starts(data, target) if index is None else index.starts[number]
-        place = bisect_left(starts, target)
         length = self._length(_HEAD.unpack_from(data, target)[1])
         if target:
+            starts = self._starts(data, target) if index is None else index.starts[number]
+            place = bisect_left(starts, target)
             previous = starts[place - 1]
             ino, before, name_length, kind = _HEAD.unpack_from(data, previous)
-            _HEAD.pack_into(data, previous, ino, self._stored(before + length), name_length, kind)
-            gap = (before + length - (needed(name_length) if ino else 0), previous)
+            length += before
+            _HEAD.pack_into(data, previous, ino, self._stored(length), name_length, kind)
+            gap = length - (needed(name_length) if ino else 0)
             del starts[place]
         else:
+            previous, gap = 0, length
             _HEAD.pack_into(data, 0, 0, self._stored(length), 0, 0)
-            gap = (length, 0)
         self._volume.cache.mark_dirty(entry.buf, Order.DIRECTORY)
         if index is not None:
-            index.several.add(number)
-            known = index.gaps[number]
-            # a gap that the freed entry touched is part of the new one
-            index.gaps[number] = gap if known[1] in (target, gap[1]) else max(gap, known)
+            gaps = index.gaps[number]
+            gaps.pop(target, None)  # it is part of the one in front of it
+            gaps[previous] = gap
             for need, first in index.first.items():
-                if first > number and need <= gap[0]:
+                if first > number and need <= gap:
                     index.first[need] = number
 
     def _starts(self, data: memoryview, end: int) -> array[int]:
@@ -225,7 +197,7 @@ class Ext2Directories(Directories[RoomIndex]):
         self._store(buf, _SMALLEST, self._size - _SMALLEST, parent, b"..")
         directory.size = self._size
         names = {b".": directory.num, b"..": _SMALLEST << 32 | parent.num}
-        return RoomIndex(names, [array("H", [0, _SMALLEST])], [(self._size - 2 * _SMALLEST, _SMALLEST)])
+        return RoomIndex(names, 1, [array("H", [0, _SMALLEST])], [{_SMALLEST: self._size - 2 * _SMALLEST}])
 
     def _write(self, buf: Buf, position: int, inode: Inode, name: bytes) -> None:
         offset = position % self._size
@@ -246,8 +218,3 @@ class Ext2Directories(Directories[RoomIndex]):
 
     def _stored(self, length: int) -> int:
         return min(length, 0xFFFF)
-
-
-def _gap(length: int, ino: int, name: bytes) -> int:
-    """The bytes of an entry that a new one could take."""
-    return length - needed(len(name)) if ino else length

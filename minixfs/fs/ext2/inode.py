@@ -25,6 +25,7 @@ _GENERATION, _GENERATION_AT = layout.INODE.part("i_generation", "i_generation")
 _ACL, _ACL_AT = layout.INODE.part("i_file_acl", "i_size_high")
 _OWNER, _OWNER_AT = layout.INODE.part("i_uid_high", "i_gid_high")
 
+_XATTR_MAGIC = layout.XATTR_MAGIC.to_bytes(4, "little")
 _EXTRA_AT = layout.INODE.size
 _BIRTH, _BIRTH_AT = layout.INODE_EXTRA.part("i_crtime", "i_crtime_extra")
 _FINE = [layout.INODE_EXTRA.part("i_ctime_extra", last)[0] for last in layout.INODE_EXTRA.fields[2:5]]
@@ -47,6 +48,10 @@ class Ext2Inode(Inode):
         if kind == stat.S_IFLNK:
             return self.size > layout.FAST_SYMLINK_MAX
         return kind in (stat.S_IFREG, stat.S_IFDIR)
+
+    @property
+    def may_have_attributes(self) -> bool:
+        return self.acl_block != 0 or self.raw.find(_XATTR_MAGIC, _EXTRA_AT) >= 0
 
     @property
     def rdev(self) -> int:
