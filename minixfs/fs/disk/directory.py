@@ -177,7 +177,6 @@ class Directories(ABC, Generic[I]):
             index = self._begin(directory, parent, buf)
             self._indexes[directory.num] = index
             self._indexed += len(index.names)
-            self._changed(directory)
             return buf.block
 
     async def block_for_new(self, directory: Inode, name: bytes) -> int | None:
@@ -282,19 +281,19 @@ class Directories(ABC, Generic[I]):
         Empty is what it is on the disk before anything leads to it: what a new zone held before must never be taken
         for entries after a crash.
         """
-        volume, cache = self._volume, self._volume.cache
+        volume, cache, zones = self._volume, self._volume.cache, self._zones
         index = number >> volume.zone_shift
         if (number + 1) * volume.block_size > volume.shape.max_file_size:
             raise FileTooBig
-        self._zones.leaf_room(index)
-        zone = await self._zones.zone_at(directory, index)
+        zone = await zones.zone_at(directory, index)
         if not zone:
-            zone, _ = await volume.allocate_zones(volume.goal(directory), 1)
+            leaf = await zones.reach(directory, index) if index >= zones.direct else None
             try:
-                await self._zones.assign(directory, index, zone, 1)
-            except BaseException:
-                volume.free_zones(zone, 1)
-                raise
+                zone, _ = await volume.allocate_zones(volume.goal(directory), 1)
+                zones.assign(directory, index, zone, 1, leaf)
+            finally:
+                if leaf is not None:
+                    cache.put(leaf)
             cache.blank(range(volume.zone_block(zone), volume.zone_block(zone + 1)), self._empty_block)
         block = volume.zone_block(zone) + (number & ((1 << volume.zone_shift) - 1))
         blocks = self._blocks.get(directory.num)
