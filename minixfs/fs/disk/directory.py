@@ -270,10 +270,13 @@ class Directories(ABC, Generic[I]):
             blocks.extend(range(extent.zone << shift, (extent.zone + extent.count) << shift))
         if len(blocks) * self._volume.block_size < directory.size:
             raise Corrupt("a directory is larger than a file can be", inode=directory.num)
+        self._remember(directory, blocks)
+        return blocks
+
+    def _remember(self, directory: Inode, blocks: list[int]) -> None:
         if len(self._blocks) >= MAPPED_DIRECTORIES:
             self._blocks.clear()
         self._blocks[directory.num] = blocks
-        return blocks
 
     async def _grow(self, directory: Inode, number: int) -> Buf:
         """The new last block of the directory, empty, in use.
@@ -296,6 +299,8 @@ class Directories(ABC, Generic[I]):
                     cache.put(leaf)
             cache.blank(range(volume.zone_block(zone), volume.zone_block(zone + 1)), self._empty_block)
         block = volume.zone_block(zone) + (number & ((1 << volume.zone_shift) - 1))
+        if not number:
+            self._remember(directory, [])
         blocks = self._blocks.get(directory.num)
         if blocks is not None and len(blocks) == number:
             blocks.extend(range(block, volume.zone_block(zone + 1)))

@@ -115,6 +115,11 @@ class Inode:
         return self.mode & 0o170000 in _WITH_ZONES
 
     @property
+    def zones_besides(self) -> int:
+        """How many zones it has that are not in its map."""
+        return 0
+
+    @property
     def may_have_attributes(self) -> bool:
         """False if it surely has no extended attributes: mostly so, and nothing has to be read to know."""
         return False

@@ -24,6 +24,7 @@ from minixfs.hw.blockdev.device import Buffer, Data
 log = logging.getLogger(__name__)
 
 DAY = 86400 * NS
+NOW = TimeUpdate.NOW
 
 
 class DiskFileServer(DiskMount):
@@ -97,7 +98,7 @@ class DiskFileServer(DiskMount):
         return inode.mode
 
     @modifier
-    async def utime(self, ino: int, atime: Time, mtime: Time, ctime: Time = TimeUpdate.NOW) -> None:
+    async def utime(self, ino: int, atime: Time, mtime: Time, ctime: Time = NOW) -> None:
         inode = self.inodes.open(ino)
         now = self.volume.now()
         inode.atime = self._stamp(atime, inode.atime, now)
@@ -294,10 +295,6 @@ class DiskFileServer(DiskMount):
     async def _mode_changes(self, inode: Inode, mode: int) -> None:
         """Before a chmod: bring what else says who may do what in step with the new mode, or raise."""
 
-    def _zones_besides(self, inode: Inode) -> int:
-        """How many zones the inode has that are not in its map."""
-        return 0
-
     # ---- pieces of requests ----------------------------------------------------------------------------------------
 
     async def _node_and_stat(self, number: int) -> tuple[Node, Stat]:
@@ -320,7 +317,7 @@ class DiskFileServer(DiskMount):
         zones = inode.zones_used if inode.has_zones else 0
         if zones is None:
             return None
-        zones += self._zones_besides(inode)
+        volume = self.volume
         return Stat(
             inode.num,
             inode.mode,
@@ -329,8 +326,8 @@ class DiskFileServer(DiskMount):
             inode.gid,
             inode.rdev if inode.is_device else 0,
             inode.size,
-            self.volume.block_size,
-            zones * self.volume.zone_size // 512,
+            volume.block_size,
+            (zones + inode.zones_besides) * volume.zone_size // 512,
             inode.atime,
             inode.mtime,
             inode.ctime,
@@ -346,11 +343,10 @@ class DiskFileServer(DiskMount):
 
     def _stamp(self, time: Time, old: int, now: int) -> int:
         """A stamp as the format can hold it."""
-        if time is TimeUpdate.OMIT:
-            return old
         if isinstance(time, TimeUpdate):
-            return now
-        return min(max(time - time % self.granularity, self.time_min), self.time_max)
+            return now if time is NOW else old
+        time -= time % self.granularity
+        return time if self.time_min <= time <= self.time_max else min(max(time, self.time_min), self.time_max)
 
     def _accessed(self, inode: Inode) -> bool:
         """Stamp a read as the mount's atime policy wants it; whether that changed the stamp."""
@@ -358,7 +354,7 @@ class DiskFileServer(DiskMount):
         if self.read_only or policy == "noatime" or not self.volume.shape.has_times:
             return False
         now = self.volume.now()
-        recent = inode.atime > max(inode.mtime, inode.ctime) and now - inode.atime < DAY
+        recent = inode.atime > inode.mtime and inode.atime > inode.ctime and now - inode.atime < DAY
         if inode.atime == now or (policy == "relatime" and recent):
             return False
         inode.atime = now

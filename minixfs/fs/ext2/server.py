@@ -205,10 +205,6 @@ class Ext2Server(DiskFileServer):
         assert isinstance(inode, Ext2Inode)
         await self._attributes.release(inode)
 
-    def _zones_besides(self, inode: Inode) -> int:
-        assert isinstance(inode, Ext2Inode)
-        return int(inode.acl_block != 0)
-
     def _file(self, number: int) -> Ext2Inode:
         """An inode that VFS holds a reference to."""
         inode = self.inodes.open(number)

@@ -241,10 +241,11 @@ class Ext2Volume(Volume):
             order = [(start + step) % len(table) for step in range(len(table))]
             good = [n for n in order if table[n].free_inodes >= max(inodes, 1) and table[n].free_blocks >= blocks]
             return min(good, key=lambda number: table[number].directories, default=home)
+        inodes, blocks = max(inodes // 2, 1), blocks // 2
         for step in range(len(table)):
-            group = table[(home + step) % len(table)]
-            if group.free_inodes >= max(inodes // 2, 1) and group.free_blocks >= blocks // 2:
-                return (home + step) % len(table)
+            number = (home + step) % len(table)
+            if table[number].free_inodes >= inodes and table[number].free_blocks >= blocks:
+                return number
         return home
 
     # ---- frees and counts ------------------------------------------------------------------------------------------
