@@ -1,9 +1,10 @@
 """Directories, as far as formats agree: names with the inodes they lead to, an index of them, and the blocks below.
 
 Every directory that is searched gets an index (name -> position and inode), built in one pass and kept up to date; the
-indexes of the least recently used directories are dropped when they hold too many names together. Where in the
-directory a name is (its *position*), and how room for a new one is found, is the format's matter. A position stays
-valid while other entries come and go.
+indexes of the least recently used directories are dropped when they hold too many names together. In a directory of
+several blocks the first few names are searched for in the blocks instead: of many it may never be asked for more.
+Where in the directory a name is (its *position*), and how room for a new one is found, is the format's matter. A
+position stays valid while other entries come and go.
 
 Whoever wants to change an existing name holds its `Entry`: the block is in use, so that the change itself cannot fail
 or wait. The entry tells the block too, so that a rename can say in which order its two blocks must reach the disk.
@@ -26,6 +27,8 @@ from minixfs.fs.protocol import DirEntry
 
 MAPPED_DIRECTORIES = 4096
 """Directories whose disk blocks are remembered at once."""
+SEARCHES = 4
+"""Names that are searched for in the blocks of a directory before it gets an index."""
 BYTES_A_NAME = 256
 """Memory for cached blocks that there must be for each name that all indexes together may hold."""
 
@@ -71,6 +74,7 @@ class Directories(ABC, Generic[I]):
         self._empty_block = self._empty()
         self._indexes: OrderedDict[int, I] = OrderedDict()
         self._indexed = 0
+        self._searches: dict[int, int] = {}  # in each directory without an index
         self._most_indexed = volume.cache.memory // BYTES_A_NAME
         self._blocks: dict[int, list[int]] = {}  # disk blocks of each directory in use; they never move
 
@@ -86,7 +90,13 @@ class Directories(ABC, Generic[I]):
 
     async def find(self, directory: Inode, name: bytes) -> int:
         """The inode number behind a name; 0 if there is no such name. Raises NotDirectory, NameTooLong."""
-        return self._number(self._indexes.get(directory.num) or await self._index(directory), name)
+        index = self._indexes.get(directory.num)
+        if index is None:
+            number = await self._search(directory, name)
+            if number:
+                return number
+            index = await self._index(directory)
+        return self._number(index, name)
 
     def find_indexed(self, directory: Inode, name: bytes) -> int | None:
         """As `find`, but None if the directory has no index yet."""
@@ -188,6 +198,7 @@ class Directories(ABC, Generic[I]):
     def drop_index(self, number: int) -> None:
         """Forget what is known of a directory that is going away."""
         self._blocks.pop(number, None)
+        self._searches.pop(number, None)
         index = self._indexes.pop(number, None)
         if index is not None:
             self._indexed -= len(index.names)
@@ -197,6 +208,10 @@ class Directories(ABC, Generic[I]):
     @abstractmethod
     def _block_of(self, position: int) -> int:
         """Which block of the directory holds a position."""
+
+    @abstractmethod
+    def _search_block(self, directory: Inode, number: int, buf: Buf, name: bytes) -> int:
+        """The inode number behind a name in block `number` of the directory, or 0. Raises Corrupt."""
 
     @abstractmethod
     async def _read_index(self, directory: Inode) -> I: ...
@@ -227,6 +242,23 @@ class Directories(ABC, Generic[I]):
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
+    async def _search(self, directory: Inode, name: bytes) -> int:
+        """The inode number behind a name if its directory needs no index yet; else, or if there is no such name, 0."""
+        blocks = -(-directory.size // self._volume.block_size)
+        searches = self._searches.get(directory.num, 0)
+        if blocks == 1 or searches == SEARCHES or not directory.is_directory:
+            return 0
+        if not searches and len(self._searches) >= MAPPED_DIRECTORIES:
+            self._searches.clear()
+        self._searches[directory.num] = searches + 1
+        name = self.clip(name)
+        for number in range(blocks):
+            with await self._block(directory, number) as buf:
+                found = self._search_block(directory, number, buf, name)
+            if found:
+                return found
+        return 0
+
     async def _index(self, directory: Inode) -> I:
         index = self._indexes.get(directory.num)
         if index is not None:
@@ -237,6 +269,7 @@ class Directories(ABC, Generic[I]):
         index = await self._read_index(directory)
         other = self._indexes.setdefault(directory.num, index)
         if other is index:
+            self._searches.pop(directory.num, None)
             self._indexed += len(index.names)
             while self._indexed > self._most_indexed and len(self._indexes) > 1:
                 self.drop_index(next(iter(self._indexes)))

@@ -258,14 +258,15 @@ class DiskMount(DiskServer):
         self._marked_in_use = not clean
 
     async def _release(self, inode: Inode) -> None:
-        """Give back what belongs to an inode besides its zones."""
+        """Give back the zones of an inode that are not in its map."""
 
     async def _free(self, inode: Inode) -> None:
         """Give back everything of an inode that has neither names nor users; a device error leaves it for later."""
         try:
-            if inode.has_zones and any(inode.zones):
+            if inode.has_zones:
                 await self._zones.unmap(inode, 0, self._zones.readable_zones)
-            await self._release(inode)
+            if inode.zones_besides:
+                await self._release(inode)
         except DeviceError as error:
             log.info("inode %d is freed later: %s", inode.num, error)
             return

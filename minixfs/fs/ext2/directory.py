@@ -27,6 +27,8 @@ from minixfs.fs.protocol import DirEntry
 
 _HEAD = layout.DIRENT.struct
 _HEAD_SIZE = _HEAD.size
+_NAME_LENGTH_BEFORE = _HEAD_SIZE - layout.DIRENT.offsets["name_len"]
+"""In front of a name is its length, so many bytes before."""
 _SMALLEST = 12
 
 
@@ -78,6 +80,20 @@ class Ext2Directories(Directories[RoomIndex]):
 
     def _block_of(self, position: int) -> int:
         return position // self._size
+
+    def _search_block(self, directory: Inode, number: int, buf: Buf, name: bytes) -> int:
+        """What is between the entries may look like them, so a row of entries has to lead to what was found."""
+        if directory.size % self._size:
+            return 0  # `_read_index` will tell
+        data = bytes(buf.data)
+        at = data.find(name, _HEAD_SIZE)
+        while at >= 0:
+            if data[at - _NAME_LENGTH_BEFORE] == len(name):
+                for _, _, ino, found in self._scan(directory, buf, at - _HEAD_SIZE, 1):
+                    if ino and found == name:
+                        return ino
+            at = data.find(name, at + 1)
+        return 0
 
     async def _read_index(self, directory: Inode) -> RoomIndex:
         if directory.size % self._size:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import stat
 import struct
+from functools import lru_cache
 
 from minixfs.fs.disk.inode import Codec, Inode
 from minixfs.fs.disk.volume import NS
@@ -175,6 +176,7 @@ def _join(seconds: int, fine: int) -> int:
     return seconds * NS + min(fine >> 2, NS - 1)
 
 
+@lru_cache(16)  # the stamps of an inode are often the same
 def _split(time: int) -> tuple[int, int]:
     """A stamp as two words: its low seconds; nanoseconds and what the seconds have above 32 bits."""
     seconds, fine = divmod(time, NS)

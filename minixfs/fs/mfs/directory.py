@@ -57,6 +57,21 @@ class MfsDirectories(Directories[SlotIndex]):
     def _block_of(self, position: int) -> int:
         return position // self._per_block
 
+    def _search_block(self, directory: Inode, number: int, buf: Buf, name: bytes) -> int:
+        size = self._entry.size
+        in_front = size - self._name_max
+        end = directory.size - number * self._volume.block_size
+        data = bytes(buf.data[: min(end // size, self._per_block) * size])
+        stored = name if len(name) == self._name_max else name + b"\0"
+        at = data.find(stored)
+        while at >= 0:
+            if at % size == in_front:
+                ino, _ = self._entry.unpack_from(data, at - in_front)
+                if ino:
+                    return int(ino)
+            at = data.find(stored, at + 1)
+        return 0
+
     async def _read_index(self, directory: Inode) -> SlotIndex:
         end = directory.size // self._entry.size
         index = SlotIndex({}, -(-end // self._per_block), end=end)
