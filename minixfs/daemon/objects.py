@@ -33,11 +33,11 @@ class Vnode:
         "_lock", "_runtime", "fs", "fs_count", "gid", "ino", "key", "mode", "rdev", "ref_count", "size", "uid", "vmnt"
     )  # fmt: skip
 
-    def __init__(self, vmnt: Vmnt, node: Node, runtime: Runtime) -> None:
+    def __init__(self, vmnt: Vmnt, node: Node, key: int, runtime: Runtime) -> None:
         self.vmnt = vmnt
         self.fs = vmnt.fs
         self.ino = node.ino
-        self.key = vmnt.key_of(node.ino)
+        self.key = key
         self.mode = node.mode
         self.uid = node.uid
         self.gid = node.gid
@@ -141,23 +141,25 @@ class VnodeTable:
 
     def adopt(self, vmnt: Vmnt, node: Node) -> Vnode:
         """The vnode for a node that a file server just gave us with one reference; one more use of it."""
-        vnode = self._vnodes.get(vmnt.key_of(node.ino))
+        key = vmnt.key_of(node.ino)
+        vnode = self._vnodes.get(key)
         if vnode is None:
-            try:
-                self.require_room()
-            except TooManyOpen:
+            if not self._has_room:
                 self.owe(vmnt.fs, node.ino)
-                raise
-            vnode = Vnode(vmnt, node, self._runtime)
-            self._vnodes[vnode.key] = vnode
+                raise TooManyOpen
+            vnode = self._vnodes[key] = Vnode(vmnt, node, key, self._runtime)
         vnode.fs_count += 1
         vnode.ref_count += 1
         return vnode
 
     def require_room(self) -> None:
         """Raise TooManyOpen if there is no room for another vnode."""
-        if self._limit and len(self._vnodes) >= self._limit:
+        if not self._has_room:
             raise TooManyOpen
+
+    @property
+    def _has_room(self) -> bool:
+        return not self._limit or len(self._vnodes) < self._limit
 
     def release(self, vnode: Vnode) -> None:
         """End one use. After the last one the file server is owed all its references."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from minixfs.daemon.call import Call
 from minixfs.daemon.objects import Vmnt, Vnode, dup
-from minixfs.daemon.tll import Mode
+from minixfs.daemon.tll import READ, SERIAL, WRITE, Mode
 from minixfs.errors import (
     AccessDenied,
     DeviceError,
@@ -67,7 +67,9 @@ class _NodeHold(Held, AbstractAsyncContextManager[Held]):
     __slots__ = ("_call", "_mount_mode", "_taken", "_vnode_mode")
 
     def __init__(self, call: Call, vnode: Vnode, name: bytes, mount_mode: Mode | None, vnode_mode: Mode | None) -> None:
-        super().__init__(vnode, name)
+        self.vnode = vnode  # not through `Held.__init__`: every call of the kernel makes one of these
+        self.vmnt = vnode.vmnt
+        self.name = name
         self._call = call
         self._mount_mode = mount_mode
         self._vnode_mode = vnode_mode
@@ -75,14 +77,17 @@ class _NodeHold(Held, AbstractAsyncContextManager[Held]):
 
     async def __aenter__(self) -> Held:
         call, vnode = self._call, self.vnode
+        mount_mode, vnode_mode = self._mount_mode, self._vnode_mode
         vnode.ref_count += 1
         try:
-            if self._mount_mode is not None:
+            if mount_mode is not None:
                 lock = self.vmnt.lock
-                owned = lock.try_acquire(Mode.SERIAL, call) or await lock.acquire(Mode.SERIAL, call)
-                await _settle(call, self.vmnt if owned else None, self._mount_mode, vnode, self._vnode_mode)
-            elif self._vnode_mode is not None and not vnode.lock.try_acquire(self._vnode_mode, call):
-                await vnode.lock.acquire(self._vnode_mode, call)
+                owned = lock.try_acquire(SERIAL, call) or await lock.acquire(SERIAL, call)
+                if mount_mode is not SERIAL:
+                    await _settle(call, self.vmnt if owned else None, mount_mode, vnode, vnode_mode)
+                    return self
+            if vnode_mode is not None and not vnode.lock.try_acquire(vnode_mode, call):
+                await vnode.lock.acquire(vnode_mode, call)
         except BaseException:
             self._let_go()
             raise
@@ -164,11 +169,11 @@ class ByPath:
 
 async def _settle(call: Call, owned: Vmnt | None, mount_mode: Mode, vnode: Vnode, vnode_mode: Mode | None) -> None:
     """Lock the vnode, and bring the mount, if we own it SERIAL, to what the call wants: up before, down after that."""
-    if owned is not None and mount_mode is Mode.WRITE:
+    if owned is not None and mount_mode is WRITE:
         await owned.lock.upgrade(call)
     if vnode_mode is not None and not vnode.lock.try_acquire(vnode_mode, call):
         await vnode.lock.acquire(vnode_mode, call)
-    if owned is not None and mount_mode is Mode.READ:
+    if owned is not None and mount_mode is READ:
         owned.lock.downgrade(call)
 
 
@@ -274,7 +279,7 @@ class _Walk:
         if self.locked is not None:
             self.locked.lock.release(self._call)
             self.locked = None
-        if await vmnt.lock.acquire(Mode.SERIAL, self._call):
+        if await vmnt.lock.acquire(SERIAL, self._call):
             self.locked = vmnt
 
     def _root_in(self, vmnt: Vmnt) -> int:

@@ -29,6 +29,10 @@ class Mode(IntEnum):
     WRITE = 3
 
 
+READ, SERIAL, WRITE = Mode
+"""By themselves, since Python 3.11 takes a tenth of a microsecond to find a member in its class."""
+
+
 class Rank(IntEnum):
     """The lock order: only ever to the right."""
 
@@ -79,8 +83,16 @@ class ThreeLevelLock:
             return False
         if call.checker is not None:
             call.checker.before_acquire(self, call)
-        if not self._try(mode, call):
+        if self._write_queue or self._upgrading is not None:
             return False
+        if mode is READ:
+            if self.exclusive:
+                return False
+            self.readers += 1
+        elif self.owner is not None or (mode is WRITE and self.readers):
+            return False
+        else:
+            self.owner, self.exclusive = call, mode is WRITE
         call.held.append(self)
         return True
 
@@ -139,22 +151,9 @@ class ThreeLevelLock:
     def has_waiters(self) -> bool:
         return bool(self._write_queue or self._serial_queue)
 
-    def _try(self, mode: Mode, call: Call) -> bool:
-        if self._write_queue or self._upgrading is not None:
-            return False
-        if mode is Mode.READ:
-            if self.exclusive:
-                return False
-            self.readers += 1
-            return True
-        if self.owner is not None or (mode is Mode.WRITE and self.readers):
-            return False
-        self.owner, self.exclusive = call, mode is Mode.WRITE
-        return True
-
     async def _wait(self, mode: Mode, call: Call) -> None:
         waiter = _Waiter(call, mode, self._runtime.event())
-        if mode is Mode.SERIAL:
+        if mode is SERIAL:
             queue = self._serial_queue = self._serial_queue or deque()
         else:
             queue = self._write_queue = self._write_queue or deque()
@@ -178,7 +177,7 @@ class ThreeLevelLock:
         queue = self._write_queue
         while queue:
             waiter = queue[0]
-            if waiter.mode is Mode.READ:
+            if waiter.mode is READ:
                 if self.exclusive:
                     return
                 self.readers += 1

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from minixfs.daemon.call import NORMAL_WORKERS, Call, LockChecker, Workers
 from minixfs.daemon.objects import Vmnt, Vnode, VnodeTable, dup
 from minixfs.daemon.path import Place
-from minixfs.daemon.tll import Mode, Rank, ThreeLevelLock
+from minixfs.daemon.tll import READ, WRITE, Rank, ThreeLevelLock
 from minixfs.errors import Busy, InvalidArgument, MinixFsError, NotDirectory, TooManyOpen
 from minixfs.fs.protocol import SUPER_USER, Credentials, FileServer
 from minixfs.hw.runtime import INLINE, Runtime
@@ -94,7 +94,7 @@ class Vfs:
             try:
                 if on is not None:
                     vmnt.mounted_on = await self._cover(call, on, path)
-                await vmnt.lock.acquire(Mode.WRITE, call)  # a walk that arrives before the root does waits for it
+                await vmnt.lock.acquire(WRITE, call)  # a walk that arrives before the root does waits for it
                 try:
                     warnings = await self._start(vmnt, read_only)
                 finally:
@@ -106,7 +106,7 @@ class Vfs:
 
     async def _cover(self, call: Call, on: Place, path: bytes) -> Vnode:
         """Mark a directory that nobody uses as a mount point; the reference goes to the mount."""
-        async with on.object(call, Mode.WRITE, Mode.WRITE) as held:
+        async with on.object(call, WRITE, WRITE) as held:
             if not held.vnode.is_directory:
                 raise NotDirectory
             if held.vnode.ref_count > 1:
@@ -144,7 +144,7 @@ class Vfs:
     async def unmount(self, vmnt: Vmnt) -> None:
         """Unmount a file system that nobody uses: Busy otherwise. Raises DeviceError if it could not be written."""
         async with self.call() as call:
-            await vmnt.lock.acquire(Mode.WRITE, call)
+            await vmnt.lock.acquire(WRITE, call)
             try:
                 if not self.is_mounted(vmnt):
                     raise InvalidArgument(message=f"{vmnt.label} is not mounted")
@@ -181,7 +181,7 @@ class Vfs:
         first_error: MinixFsError | None = None
         for vmnt in list(self.mounts.values()):
             async with self.call() as call:
-                await vmnt.lock.acquire(Mode.READ, call)
+                await vmnt.lock.acquire(READ, call)
                 try:
                     if self.is_mounted(vmnt):  # it may have gone while we waited
                         await (vmnt.fs.sync() if durable else vmnt.fs.write_back())

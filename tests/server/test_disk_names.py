@@ -26,9 +26,11 @@ from minixfs.errors import (
     TooManyLinks,
     TooManyOpen,
 )
+from minixfs.fs.disk.directory import SEARCHES
 from minixfs.fs.disk.volume import Settings
 from minixfs.fs.protocol import DirEntry
 from minixfs.hw.blockdev.ramdisk import RamDisk
+from minixfs.hw.runtime import run
 from tests.support.volumes import DISKS, Kind, MfsKind, Served, fresh, verify
 
 
@@ -413,6 +415,41 @@ def test_an_exchange_over_two_blocks_leaves_no_spare_name(fs: Served) -> None:
     assert fs.contents(b"00") == b"39"
     assert fs.contents(b"39") == b"0"
     assert len(fs.names()) == 41
+
+
+def test_the_first_names_of_a_large_directory_are_found_without_an_index(some_kind: Kind) -> None:
+    """Neither parts of names nor what removed ones leave behind are taken for names."""
+    fs = Served(fresh(some_kind))
+    directories, longest = fs.server._directories, min(fs.server.volume.shape.name_max, 60)
+    fs.make_directory(b"d")
+    with fs.at(b"d") as d:
+        names = [b"1", b"11", b"1-", *((b"%03d-" % index).ljust(longest, b"1") for index in range(180))]
+        numbers = {}
+        for name in names:
+            fs.make_file(b"d/" + name)
+            numbers[name] = fs.find(b"d/" + name).ino
+        gone = [b"11", *names[50:60], names[100], names[-1]]
+        for name in gone:
+            fs.unlink(d, name)
+        absent = [*gone, b"111", b"-1", b"", b"001", b"d", names[5] + b"1", names[5][:-1]]
+        assert fs.stat(d).size > fs.server.volume.block_size
+        for start in range(0, len(names), SEARCHES):
+            fs.drop_caches()
+            directories.drop_index(d)
+            part = [name for name in names[start : start + SEARCHES] if name not in gone]
+            for name in part:
+                assert run(directories.find(fs.server.inodes.open(d), name)) == numbers[name]
+            assert d not in directories._indexes
+        for name in absent:
+            directories.drop_index(d)
+            if len(name) <= fs.server.volume.shape.name_max:
+                assert not run(directories.find(fs.server.inodes.open(d), name))
+                assert d in directories._indexes, "that there is no such name is known from the index"
+        directories.drop_index(d)
+        for _ in range(SEARCHES + 1):
+            run(directories.find(fs.server.inodes.open(d), names[0]))
+        assert d in directories._indexes, "a directory that is asked more often gets one"
+    fs.check()
 
 
 # ---- reading directories -------------------------------------------------------------------------------------------

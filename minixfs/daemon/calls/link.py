@@ -8,15 +8,15 @@ from minixfs.daemon.call import Call
 from minixfs.daemon.calls.open import lookup_in
 from minixfs.daemon.calls.protect import W_BIT, X_BIT, new_owner, require
 from minixfs.daemon.path import Held, Place
-from minixfs.daemon.tll import Mode
+from minixfs.daemon.tll import READ, SERIAL, WRITE
 from minixfs.errors import CrossDevice, Exists, InvalidArgument, NameTooLong, NotFound, NotPermitted
 from minixfs.fs.server import PATH_MAX
 
 
 async def link(call: Call, existing: Place, new: Place) -> None:
-    await call.vfs.two_path.acquire(Mode.WRITE, call)
+    await call.vfs.two_path.acquire(WRITE, call)
     try:
-        async with existing.object(call, Mode.SERIAL, None) as held, new.parent(call, Mode.READ, Mode.WRITE) as target:
+        async with existing.object(call, SERIAL, None) as held, new.parent(call, READ, WRITE) as target:
             require(call, target.vnode, W_BIT | X_BIT)
             if held.vmnt is not target.vmnt:
                 raise CrossDevice
@@ -26,14 +26,14 @@ async def link(call: Call, existing: Place, new: Place) -> None:
 
 
 async def unlink(call: Call, place: Place) -> None:
-    async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
+    async with place.parent(call, SERIAL, WRITE) as held:
         await _require_removal_right(call, held)
         await held.vmnt.lock.upgrade(call)
         await held.vnode.fs.unlink(held.vnode.ino, held.name)
 
 
 async def rmdir(call: Call, place: Place) -> None:
-    async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
+    async with place.parent(call, SERIAL, WRITE) as held:
         await _require_removal_right(call, held)
         await held.vmnt.lock.upgrade(call)
         await held.vnode.fs.rmdir(held.vnode.ino, held.name)
@@ -41,11 +41,11 @@ async def rmdir(call: Call, place: Place) -> None:
 
 async def rename(call: Call, old: Place, new: Place, *, replace: bool = True, exchange: bool = False) -> None:
     """Rename within one file system. `replace=False` refuses an existing target; `exchange` swaps the two."""
-    await call.vfs.two_path.acquire(Mode.WRITE, call)
+    await call.vfs.two_path.acquire(WRITE, call)
     try:
         # Both SERIAL: with READ on a second mount we would wait for a directory, see the docstring of `path`.
-        async with old.parent(call, Mode.SERIAL, None) as source, new.parent(call, Mode.SERIAL, None) as target:
-            locked = [vnode for vnode in (source.vnode, target.vnode) if await vnode.lock.acquire(Mode.WRITE, call)]
+        async with old.parent(call, SERIAL, None) as source, new.parent(call, SERIAL, None) as target:
+            locked = [vnode for vnode in (source.vnode, target.vnode) if await vnode.lock.acquire(WRITE, call)]
             try:
                 await _rename_locked(call, source, target, replace, exchange)
             finally:
@@ -73,14 +73,14 @@ async def symlink(call: Call, target: bytes, place: Place) -> None:
         raise NotFound
     if len(target) >= PATH_MAX:
         raise NameTooLong
-    async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
+    async with place.parent(call, SERIAL, WRITE) as held:
         require(call, held.vnode, W_BIT | X_BIT)
         _, uid, gid = new_owner(call, held.vnode, stat.S_IFLNK)
         await held.vnode.fs.symlink(held.vnode.ino, held.name, target, uid, gid)
 
 
 async def readlink(call: Call, place: Place) -> bytes:
-    async with place.object(call, Mode.READ, Mode.READ) as held:
+    async with place.object(call, READ, READ) as held:
         if not stat.S_ISLNK(held.vnode.mode):
             raise InvalidArgument
         return await held.vnode.fs.readlink(held.vnode.ino)

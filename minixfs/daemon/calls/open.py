@@ -10,7 +10,7 @@ from minixfs.daemon.calls.protect import R_BIT, W_BIT, X_BIT, masked, new_owner,
 from minixfs.daemon.calls.readwrite import resized
 from minixfs.daemon.objects import Filp, Vnode, dup
 from minixfs.daemon.path import Held, Place
-from minixfs.daemon.tll import Mode
+from minixfs.daemon.tll import READ, SERIAL, WRITE
 from minixfs.errors import Exists, InvalidArgument, IsDirectory, NotDirectory, NotFound, NotPermitted, TooManySymlinks
 
 _READS = {os.O_RDONLY: True, os.O_WRONLY: False, os.O_RDWR: True}
@@ -20,14 +20,14 @@ async def open_file(call: Call, place: Place, flags: int) -> Filp:
     """Open what exists. O_TRUNC empties a regular file, under the vnode's WRITE lock."""
     _check_access_mode(flags)
     truncate = bool(flags & os.O_TRUNC)
-    async with place.object(call, Mode.READ, Mode.WRITE if truncate else Mode.SERIAL) as held:
+    async with place.object(call, READ, WRITE if truncate else SERIAL) as held:
         return await _open_vnode(call, held.vnode, flags)
 
 
 async def create(call: Call, place: Place, flags: int, mode: int) -> Filp:
     """Open with O_CREAT: make a regular file, or open what is there unless O_EXCL says otherwise."""
     _check_access_mode(flags)
-    async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
+    async with place.parent(call, SERIAL, WRITE) as held:
         try:
             vnode = await lookup_in(call, held)
         except NotFound:
@@ -38,7 +38,7 @@ async def create(call: Call, place: Place, flags: int, mode: int) -> Filp:
                 raise Exists
             if vnode.is_directory:  # perhaps the locked one itself
                 raise IsDirectory
-            await vnode.lock.acquire(Mode.WRITE if flags & os.O_TRUNC else Mode.SERIAL, call)
+            await vnode.lock.acquire(WRITE if flags & os.O_TRUNC else SERIAL, call)
             try:
                 return await _open_vnode(call, vnode, flags)
             finally:
@@ -50,7 +50,7 @@ async def create(call: Call, place: Place, flags: int, mode: int) -> Filp:
 async def create_new(call: Call, place: Place, flags: int, mode: int) -> Filp:
     """As `create` with O_EXCL, where the name was looked up and not found: only the file server looks again."""
     _check_access_mode(flags)
-    async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
+    async with place.parent(call, SERIAL, WRITE) as held:
         return _filp(call, await _create_in(call, held, mode), flags)
 
 
@@ -70,14 +70,14 @@ async def lookup_in(call: Call, held: Held) -> Vnode:
 async def mknod(call: Call, place: Place, mode: int, rdev: int) -> None:
     if call.credentials.uid and not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         raise NotPermitted
-    async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
+    async with place.parent(call, SERIAL, WRITE) as held:
         _require_directory(call, held.vnode)
         mode, uid, gid = new_owner(call, held.vnode, await masked(call, held.vnode, mode))
         await held.vnode.fs.mknod(held.vnode.ino, held.name, mode, uid, gid, rdev)
 
 
 async def mkdir(call: Call, place: Place, mode: int) -> None:
-    async with place.parent(call, Mode.SERIAL, Mode.WRITE) as held:
+    async with place.parent(call, SERIAL, WRITE) as held:
         _require_directory(call, held.vnode)
         mode = await masked(call, held.vnode, stat.S_IFDIR | mode & 0o7777)
         mode, uid, gid = new_owner(call, held.vnode, mode)

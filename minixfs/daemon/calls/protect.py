@@ -7,7 +7,7 @@ import stat
 from minixfs.daemon.call import Call
 from minixfs.daemon.objects import Vmnt, Vnode
 from minixfs.daemon.path import Place
-from minixfs.daemon.tll import Mode
+from minixfs.daemon.tll import READ, WRITE
 from minixfs.errors import AccessDenied, InvalidArgument, NotPermitted, ReadOnly
 from minixfs.fs.protocol import Credentials, granted
 
@@ -51,7 +51,7 @@ async def masked(call: Call, directory: Vnode, mode: int) -> int:
 
 
 async def chmod(call: Call, place: Place, mode: int) -> None:
-    async with place.object(call, Mode.READ, Mode.WRITE) as held:
+    async with place.object(call, READ, WRITE) as held:
         vnode, credentials = held.vnode, call.credentials
         if credentials.uid not in (0, vnode.uid):
             raise NotPermitted
@@ -63,7 +63,7 @@ async def chmod(call: Call, place: Place, mode: int) -> None:
 
 async def chown(call: Call, place: Place, uid: int, gid: int) -> None:
     """Set owner and group; `KEEP` leaves one of them."""
-    async with place.object(call, Mode.READ, Mode.WRITE) as held:
+    async with place.object(call, READ, WRITE) as held:
         vnode, credentials = held.vnode, call.credentials
         require_writable(held.vmnt)
         uid = vnode.uid if uid == KEEP else uid
@@ -79,5 +79,5 @@ async def chown(call: Call, place: Place, uid: int, gid: int) -> None:
 async def access(call: Call, place: Place, wanted: int) -> None:
     if wanted & ~(R_BIT | W_BIT | X_BIT):
         raise InvalidArgument
-    async with place.object(call, Mode.READ, Mode.READ) as held:
+    async with place.object(call, READ, READ) as held:
         require(call, held.vnode, wanted)

@@ -9,7 +9,7 @@ from minixfs.daemon.call import Call
 from minixfs.daemon.calls.protect import W_BIT, require, require_writable
 from minixfs.daemon.objects import Filp, Vmnt, Vnode
 from minixfs.daemon.path import Place
-from minixfs.daemon.tll import Mode
+from minixfs.daemon.tll import READ, WRITE
 from minixfs.errors import BadDescriptor, InvalidArgument, IsDirectory, MinixFsError
 from minixfs.fs.protocol import DirEntry
 from minixfs.hw.blockdev.device import Buffer, Data
@@ -30,9 +30,9 @@ async def read(call: Call, filp: Filp, position: int | None, size: int) -> Buffe
         return bytearray()
     if position is not None:
         return await read_at(call, vnode, position, size)
-    await vnode.lock.acquire(Mode.READ, call)
+    await vnode.lock.acquire(READ, call)
     try:
-        await filp.lock.acquire(Mode.WRITE, call)
+        await filp.lock.acquire(WRITE, call)
         try:
             data = await vnode.fs.read(vnode.ino, filp.position, size)
             filp.position += len(data)
@@ -45,8 +45,8 @@ async def read(call: Call, filp: Filp, position: int | None, size: int) -> Buffe
 
 async def read_at(call: Call, vnode: Vnode, position: int, size: int) -> Buffer:
     """Up to `size` bytes, at least one, from `position` of a file that may be read."""
-    if not vnode.lock.try_acquire(Mode.READ, call):
-        await vnode.lock.acquire(Mode.READ, call)
+    if not vnode.lock.try_acquire(READ, call):
+        await vnode.lock.acquire(READ, call)
     try:
         return await vnode.fs.read(vnode.ino, position, size)
     finally:
@@ -65,7 +65,7 @@ async def write(call: Call, filp: Filp, position: int | None, data: Data) -> int
         return 0
     if position is not None:
         return await write_at(call, vnode, position, data)
-    await vnode.lock.acquire(Mode.WRITE, call)
+    await vnode.lock.acquire(WRITE, call)
     try:
         at = vnode.size if filp.append else filp.position
         count = await _store(vnode, at, data)
@@ -77,8 +77,8 @@ async def write(call: Call, filp: Filp, position: int | None, data: Data) -> int
 
 async def write_at(call: Call, vnode: Vnode, position: int, data: Data) -> int:
     """Store `data`, at least one byte, at `position` of a file that may be written. Returns the count."""
-    if not vnode.lock.try_acquire(Mode.WRITE, call):
-        await vnode.lock.acquire(Mode.WRITE, call)
+    if not vnode.lock.try_acquire(WRITE, call):
+        await vnode.lock.acquire(WRITE, call)
     try:
         return await _store(vnode, position, data)
     finally:
@@ -95,10 +95,10 @@ async def _store(vnode: Vnode, position: int, data: Data) -> int:
 async def lseek(call: Call, filp: Filp, offset: int, whence: int) -> int:
     """Move to `offset` bytes from the start, the position or the end; returns the new position."""
     vnode = filp.vnode
-    if not vnode.lock.try_acquire(Mode.READ, call):
-        await vnode.lock.acquire(Mode.READ, call)
+    if not vnode.lock.try_acquire(READ, call):
+        await vnode.lock.acquire(READ, call)
     try:
-        await filp.lock.acquire(Mode.WRITE, call)
+        await filp.lock.acquire(WRITE, call)
         try:
             base = {os.SEEK_SET: 0, os.SEEK_CUR: filp.position, os.SEEK_END: vnode.size}.get(whence)
             if base is None or not 0 <= base + offset <= MAX_POSITION:
@@ -122,9 +122,9 @@ async def getdents(call: Call, filp: Filp, position: int | None, count: int) -> 
         raise BadDescriptor
     if position is not None:
         return await getdents_at(call, vnode, position, count)
-    await vnode.lock.acquire(Mode.READ, call)
+    await vnode.lock.acquire(READ, call)
     try:
-        await filp.lock.acquire(Mode.WRITE, call)
+        await filp.lock.acquire(WRITE, call)
         try:
             entries = await vnode.fs.getdents(vnode.ino, filp.position, count)
             if entries:
@@ -138,8 +138,8 @@ async def getdents(call: Call, filp: Filp, position: int | None, count: int) -> 
 
 async def getdents_at(call: Call, directory: Vnode, position: int, count: int) -> list[DirEntry]:
     """Up to `count` entries of a directory that may be read, from `position` on."""
-    if not directory.lock.try_acquire(Mode.READ, call):
-        await directory.lock.acquire(Mode.READ, call)
+    if not directory.lock.try_acquire(READ, call):
+        await directory.lock.acquire(READ, call)
     try:
         return await directory.fs.getdents(directory.ino, position, count)
     finally:
@@ -150,7 +150,7 @@ async def truncate(call: Call, place: Place, size: int) -> None:
     """Set the size of what the caller may write."""
     if size < 0:
         raise InvalidArgument
-    async with place.object(call, Mode.READ, Mode.WRITE) as held:
+    async with place.object(call, READ, WRITE) as held:
         require(call, held.vnode, W_BIT)
         await _set_size(held.vnode, size)
 
@@ -161,7 +161,7 @@ async def ftruncate(call: Call, filp: Filp, size: int) -> None:
         raise InvalidArgument
     if not filp.writable:
         raise BadDescriptor
-    await filp.vnode.lock.acquire(Mode.WRITE, call)
+    await filp.vnode.lock.acquire(WRITE, call)
     try:
         await _set_size(filp.vnode, size)
     finally:
@@ -170,7 +170,7 @@ async def ftruncate(call: Call, filp: Filp, size: int) -> None:
 
 async def fsync(call: Call, vmnt: Vmnt) -> None:
     """Make everything on a file's mount durable; no vnode is locked meanwhile (specification: vfs 9.3)."""
-    await vmnt.lock.acquire(Mode.READ, call)
+    await vmnt.lock.acquire(READ, call)
     try:
         await vmnt.fs.sync()
     finally:

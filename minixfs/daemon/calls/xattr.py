@@ -9,7 +9,7 @@ from minixfs.daemon.call import Call
 from minixfs.daemon.calls.protect import R_BIT, W_BIT, require, require_writable
 from minixfs.daemon.objects import Vnode
 from minixfs.daemon.path import Place
-from minixfs.daemon.tll import Mode
+from minixfs.daemon.tll import READ, WRITE
 from minixfs.errors import NotPermitted, PosixError
 
 NAME_MAX, VALUE_MAX = 255, 65536
@@ -18,14 +18,14 @@ ACL = b"system.posix_acl_"
 
 
 async def getxattr(call: Call, place: Place, name: bytes) -> bytes:
-    async with place.object(call, Mode.READ, Mode.READ) as held:
+    async with place.object(call, READ, READ) as held:
         _require(call, held.vnode, name, R_BIT)
         return await held.vnode.fs.getxattr(held.vnode.ino, name)
 
 
 async def listxattr(call: Call, place: Place) -> list[bytes]:
     """The names that the caller may see."""
-    async with place.object(call, Mode.READ, Mode.READ) as held:
+    async with place.object(call, READ, READ) as held:
         names = await held.vnode.fs.listxattr(held.vnode.ino)
         return [name for name in names if call.credentials.uid == 0 or not name.startswith(b"trusted.")]
 
@@ -36,7 +36,7 @@ async def setxattr(call: Call, place: Place, name: bytes, value: bytes, flags: i
         raise PosixError(errno.ERANGE)
     if len(value) > VALUE_MAX:
         raise PosixError(errno.E2BIG)
-    async with place.object(call, Mode.READ, Mode.WRITE) as held:
+    async with place.object(call, READ, WRITE) as held:
         vnode = held.vnode
         require_writable(held.vmnt)
         _require(call, vnode, name, W_BIT)
@@ -44,7 +44,7 @@ async def setxattr(call: Call, place: Place, name: bytes, value: bytes, flags: i
 
 
 async def removexattr(call: Call, place: Place, name: bytes) -> None:
-    async with place.object(call, Mode.READ, Mode.WRITE) as held:
+    async with place.object(call, READ, WRITE) as held:
         require_writable(held.vmnt)
         _require(call, held.vnode, name, W_BIT)
         await held.vnode.fs.removexattr(held.vnode.ino, name)

@@ -38,7 +38,8 @@ class Bitmap:
         self._bits_per_block = 8 * cache.block_size
         self._lowest = lowest
         self._width = width
-        self._floor: dict[int, int] = {}  # of a map block: the bits below this one are set, or not for us
+        # of each map block: the bits below this one are set, or not for us
+        self._floor = [lowest] + [0] * (-(-bits // self._bits_per_block) - 1)
 
     async def count_free(self) -> int:
         """How many bits are free. Reads the whole map the first time."""
@@ -65,7 +66,7 @@ class Bitmap:
         first = origin // self._bits_per_block
         for step in range(blocks + 1):
             index = (first + step) % blocks
-            floor = self._floor_of(index)
+            floor = self._floor[index]
             start = max(origin % self._bits_per_block, floor) if step == 0 else floor
             limit = min(self._bits_per_block, self.bits - index * self._bits_per_block)
             if start >= limit:
@@ -104,7 +105,7 @@ class Bitmap:
         self._cache.put(buf)
         if not free:
             return False
-        if within == self._floor_of(index):
+        if within == self._floor[index]:
             self._floor[index] = within + 1
         if self.free_bits is not None:
             self.free_bits -= 1
@@ -156,7 +157,7 @@ class Bitmap:
                     raise Corrupt(f"freeing a free {self._what}", block=buf.block)
                 _fill(bits, start, part, False)
                 self._store(buf, bits)
-            if start < self._floor_of(index):
+            if start < self._floor[index]:
                 self._floor[index] = max(start, 0 if index else self._lowest)
             bit += part
             count -= part
@@ -164,10 +165,7 @@ class Bitmap:
     @property
     def lowest_free(self) -> int:
         """No bit below this one is free: as far as is known, and in the first map block."""
-        return self._floor_of(0)
-
-    def _floor_of(self, index: int) -> int:
-        return self._floor.get(index, 0 if index else self._lowest)
+        return self._floor[0]
 
     async def _block(self, index: int) -> Buf:
         block = self._start_block + index

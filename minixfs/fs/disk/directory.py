@@ -1,9 +1,10 @@
 """Directories, as far as formats agree: names with the inodes they lead to, an index of them, and the blocks below.
 
 Every directory that is searched gets an index (name -> position and inode), built in one pass and kept up to date; the
-indexes of the least recently used directories are dropped when they hold too many names together. Where in the
-directory a name is (its *position*), and how room for a new one is found, is the format's matter. A position stays
-valid while other entries come and go.
+indexes of the least recently used directories are dropped when they hold too many names together. In a directory of
+several blocks the first few names are searched for in the blocks instead: of many it may never be asked for more.
+Where in the directory a name is (its *position*), and how room for a new one is found, is the format's matter. A
+position stays valid while other entries come and go.
 
 Whoever wants to change an existing name holds its `Entry`: the block is in use, so that the change itself cannot fail
 or wait. The entry tells the block too, so that a rename can say in which order its two blocks must reach the disk.
@@ -26,15 +27,18 @@ from minixfs.fs.protocol import DirEntry
 
 MAPPED_DIRECTORIES = 4096
 """Directories whose disk blocks are remembered at once."""
+SEARCHES = 4
+"""Names that are searched for in the blocks of a directory before it gets an index."""
 BYTES_A_NAME = 256
 """Memory for cached blocks that there must be for each name that all indexes together may hold."""
 
 
 @dataclass(slots=True)
 class Index:
-    """Of one directory. `names` maps a name to position << 32 | inode."""
+    """Of one directory. `names` maps a name to position << 32 | inode; `blocks` is how many blocks there are."""
 
     names: dict[bytes, int]
+    blocks: int
 
 
 I = TypeVar("I", bound=Index)  # noqa: E741 - an index
@@ -42,11 +46,12 @@ I = TypeVar("I", bound=Index)  # noqa: E741 - an index
 
 @dataclass(slots=True)
 class Entry:
-    """A name in a directory, with the buffer that holds it in use."""
+    """A name in a directory and the number of the inode that it leads to, with the buffer that holds it in use."""
 
     directory: Inode
     name: bytes
     position: int
+    number: int
     buf: Buf
 
     def __enter__(self) -> Entry:
@@ -69,6 +74,7 @@ class Directories(ABC, Generic[I]):
         self._empty_block = self._empty()
         self._indexes: OrderedDict[int, I] = OrderedDict()
         self._indexed = 0
+        self._searches: dict[int, int] = {}  # in each directory without an index
         self._most_indexed = volume.cache.memory // BYTES_A_NAME
         self._blocks: dict[int, list[int]] = {}  # disk blocks of each directory in use; they never move
 
@@ -83,7 +89,15 @@ class Directories(ABC, Generic[I]):
         return name[: self._name_max]
 
     async def find(self, directory: Inode, name: bytes) -> int:
-        """The inode number behind a name. Raises NotFound, NotDirectory, NameTooLong."""
+        """The inode number behind a name; 0 if there is no such name. Raises NotDirectory, NameTooLong."""
+        if directory.num not in self._indexes:
+            number = await self._search(directory, name)
+            if number:
+                return number
+        return await self.find_to_change(directory, name)
+
+    async def find_to_change(self, directory: Inode, name: bytes) -> int:
+        """As `find`, for who will change the directory, which takes an index anyway."""
         return self._number(self._indexes.get(directory.num) or await self._index(directory), name)
 
     def find_indexed(self, directory: Inode, name: bytes) -> int | None:
@@ -92,15 +106,10 @@ class Directories(ABC, Generic[I]):
         return None if index is None else self._number(index, name)
 
     def _number(self, index: I, name: bytes) -> int:
-        packed = index.names.get(name) or index.names.get(self.clip(name))
-        if packed is None:
-            raise NotFound
-        return packed & 0xFFFFFFFF
-
-    async def has(self, directory: Inode, name: bytes) -> bool:
-        """Whether there is such a name. Raises NotDirectory, NameTooLong."""
-        index = self._indexes.get(directory.num) or await self._index(directory)
-        return self.clip(name) in index.names
+        packed = index.names.get(name)
+        if packed is None and len(name) > self._name_max:
+            packed = index.names.get(self.clip(name))
+        return packed & 0xFFFFFFFF if packed else 0
 
     async def is_empty(self, directory: Inode) -> bool:
         """Whether nothing but ``.`` and ``..`` is in it."""
@@ -109,15 +118,28 @@ class Directories(ABC, Generic[I]):
 
     async def entry(self, directory: Inode, name: bytes) -> Entry:
         """An existing name, to be changed."""
-        index = self._indexes.get(directory.num) or await self._index(directory)
+        name, packed = self._existing(self._indexes.get(directory.num) or await self._index(directory), name)
+        position = packed >> 32
+        buf = await self._block(directory, self._block_of(position))
+        return Entry(directory, name, position, packed & 0xFFFFFFFF, buf)
+
+    def entry_at_hand(self, directory: Inode, name: bytes) -> Entry | None:
+        """As `entry`, but None if that has to read something."""
+        index = self._indexes.get(directory.num)
+        if index is None:
+            return None
+        name, packed = self._existing(index, name)
+        position = packed >> 32
+        buf = self._block_cached(directory, self._block_of(position))
+        return None if buf is None else Entry(directory, name, position, packed & 0xFFFFFFFF, buf)
+
+    def _existing(self, index: I, name: bytes) -> tuple[bytes, int]:
+        """The name as it is stored, and what the index has for it."""
         name = self.clip(name)
         packed = index.names.get(name)
         if packed is None:
             raise NotFound
-        position = packed >> 32
-        number = self._block_of(position)
-        buf = self._block_cached(directory, number) or await self._block(directory, number)
-        return Entry(directory, name, position, buf)
+        return name, packed
 
     @abstractmethod
     async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
@@ -133,11 +155,18 @@ class Directories(ABC, Generic[I]):
         name = self.clip(name)
         if name in index.names:
             raise Exists
-        entry = await self._add(directory, index, name, inode)
-        index.names[name] = entry.position << 32 | inode.num
+        position = self._room(index, name)
+        number = self._block_of(position)
+        if number == index.blocks:
+            buf = await self._grow(directory, number)
+            index.blocks += 1
+        else:
+            buf = self._block_cached(directory, number) or await self._block(directory, number)
+        position = self._insert(directory, index, buf, position, name, inode)
+        index.names[name] = position << 32 | inode.num
         self._indexed += 1
         self._changed(directory)
-        return entry
+        return Entry(directory, name, position, inode.num, buf)
 
     def remove(self, entry: Entry) -> None:
         """Take an existing name away."""
@@ -151,6 +180,7 @@ class Directories(ABC, Generic[I]):
     def replace(self, entry: Entry, inode: Inode) -> None:
         """Let an existing name lead to another inode, in one write."""
         self._write(entry.buf, entry.position, inode, entry.name)
+        entry.number = inode.num
         index = self._indexes.get(entry.directory.num)
         if index is not None:
             index.names[entry.name] = entry.position << 32 | inode.num
@@ -162,16 +192,18 @@ class Directories(ABC, Generic[I]):
             index = self._begin(directory, parent, buf)
             self._indexes[directory.num] = index
             self._indexed += len(index.names)
-            self._changed(directory)
             return buf.block
 
-    @abstractmethod
     async def block_for_new(self, directory: Inode, name: bytes) -> int | None:
         """The disk block that a new name will go to; None if the directory must grow for it."""
+        index = self._indexes.get(directory.num) or await self._index(directory)
+        number = self._block_of(self._room(index, self.clip(name)))
+        return None if number == index.blocks else await self._disk_block(directory, number)
 
     def drop_index(self, number: int) -> None:
         """Forget what is known of a directory that is going away."""
         self._blocks.pop(number, None)
+        self._searches.pop(number, None)
         index = self._indexes.pop(number, None)
         if index is not None:
             self._indexed -= len(index.names)
@@ -183,11 +215,19 @@ class Directories(ABC, Generic[I]):
         """Which block of the directory holds a position."""
 
     @abstractmethod
+    def _search_block(self, directory: Inode, number: int, buf: Buf, name: bytes) -> int:
+        """The inode number behind a name in block `number` of the directory, or 0. Raises Corrupt."""
+
+    @abstractmethod
     async def _read_index(self, directory: Inode) -> I: ...
 
     @abstractmethod
-    async def _add(self, directory: Inode, index: I, name: bytes, inode: Inode) -> Entry:
-        """Store a new name and note in the index what that does to the room in the directory."""
+    def _room(self, index: I, name: bytes) -> int:
+        """The position of the room that a new name will take: in a block that there is, else in one behind the last."""
+
+    @abstractmethod
+    def _insert(self, directory: Inode, index: I, buf: Buf, position: int, name: bytes, inode: Inode) -> int:
+        """Store a new name in that room, note in the index what is left of it, and return the name's own position."""
 
     @abstractmethod
     def _erase(self, entry: Entry, index: I | None) -> None:
@@ -207,6 +247,23 @@ class Directories(ABC, Generic[I]):
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
+    async def _search(self, directory: Inode, name: bytes) -> int:
+        """The inode number behind a name if its directory needs no index yet; else, or if there is no such name, 0."""
+        blocks = -(-directory.size // self._volume.block_size)
+        searches = self._searches.get(directory.num, 0)
+        if blocks == 1 or searches == SEARCHES or not directory.is_directory:
+            return 0
+        if not searches and len(self._searches) >= MAPPED_DIRECTORIES:
+            self._searches.clear()
+        self._searches[directory.num] = searches + 1
+        name = self.clip(name)
+        for number in range(blocks):
+            with await self._block(directory, number) as buf:
+                found = self._search_block(directory, number, buf, name)
+            if found:
+                return found
+        return 0
+
     async def _index(self, directory: Inode) -> I:
         index = self._indexes.get(directory.num)
         if index is not None:
@@ -217,6 +274,7 @@ class Directories(ABC, Generic[I]):
         index = await self._read_index(directory)
         other = self._indexes.setdefault(directory.num, index)
         if other is index:
+            self._searches.pop(directory.num, None)
             self._indexed += len(index.names)
             while self._indexed > self._most_indexed and len(self._indexes) > 1:
                 self.drop_index(next(iter(self._indexes)))
@@ -229,12 +287,16 @@ class Directories(ABC, Generic[I]):
 
     async def _block(self, directory: Inode, number: int) -> Buf:
         """Block `number` of the directory, in use, annotated with its place in it."""
+        block = await self._disk_block(directory, number)
+        cache = self._volume.cache
+        return cache.get_cached(block) or await cache.get(block, directory.num, number * self._volume.block_size)
+
+    async def _disk_block(self, directory: Inode, number: int) -> int:
+        """The disk block that block `number` of the directory is."""
         blocks = self._blocks.get(directory.num)
         if blocks is None or number >= len(blocks):
             blocks = await self._map(directory)
-        block = blocks[number]
-        cache = self._volume.cache
-        return cache.get_cached(block) or await cache.get(block, directory.num, number * self._volume.block_size)
+        return blocks[number]
 
     async def _map(self, directory: Inode) -> list[int]:
         """The disk blocks of a directory, in order, up to its size."""
@@ -246,10 +308,13 @@ class Directories(ABC, Generic[I]):
             blocks.extend(range(extent.zone << shift, (extent.zone + extent.count) << shift))
         if len(blocks) * self._volume.block_size < directory.size:
             raise Corrupt("a directory is larger than a file can be", inode=directory.num)
+        self._remember(directory, blocks)
+        return blocks
+
+    def _remember(self, directory: Inode, blocks: list[int]) -> None:
         if len(self._blocks) >= MAPPED_DIRECTORIES:
             self._blocks.clear()
         self._blocks[directory.num] = blocks
-        return blocks
 
     async def _grow(self, directory: Inode, number: int) -> Buf:
         """The new last block of the directory, empty, in use.
@@ -257,21 +322,23 @@ class Directories(ABC, Generic[I]):
         Empty is what it is on the disk before anything leads to it: what a new zone held before must never be taken
         for entries after a crash.
         """
-        volume, cache = self._volume, self._volume.cache
+        volume, cache, zones = self._volume, self._volume.cache, self._zones
         index = number >> volume.zone_shift
         if (number + 1) * volume.block_size > volume.shape.max_file_size:
             raise FileTooBig
-        self._zones.leaf_room(index)
-        zone = await self._zones.zone_at(directory, index)
+        zone = await zones.zone_at(directory, index)
         if not zone:
-            zone, _ = await volume.allocate_zones(volume.goal(directory), 1)
+            leaf = await zones.reach(directory, index) if index >= zones.direct else None
             try:
-                await self._zones.assign(directory, index, zone, 1)
-            except BaseException:
-                volume.free_zones(zone, 1)
-                raise
+                zone, _ = await volume.allocate_zones(volume.goal(directory), 1)
+                zones.assign(directory, index, zone, 1, leaf)
+            finally:
+                if leaf is not None:
+                    cache.put(leaf)
             cache.blank(range(volume.zone_block(zone), volume.zone_block(zone + 1)), self._empty_block)
         block = volume.zone_block(zone) + (number & ((1 << volume.zone_shift) - 1))
+        if not number:
+            self._remember(directory, [])
         blocks = self._blocks.get(directory.num)
         if blocks is not None and len(blocks) == number:
             blocks.extend(range(block, volume.zone_block(zone + 1)))

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from minixfs.errors import DeviceError, FileTooBig, InvalidArgument, NoSpace
 from minixfs.fs.disk.inode import Inode, InodeTable
 from minixfs.fs.disk.volume import Volume
-from minixfs.fs.disk.zones import ZoneMap
+from minixfs.fs.disk.zones import Extent, ZoneMap
 from minixfs.fs.libminixfs.write_order import Order
 from minixfs.hw.blockdev.device import Buffer, Data
 
@@ -53,11 +53,15 @@ class Files:
             return bytearray()
         result = bytearray(size)
         view = memoryview(result)
-        for start, zone, length in await self._pieces(inode, position, size):
+        pieces = self._pieces_at_hand(inode, position, size) or await self._pieces(inode, position, size)
+        for start, zone, length in pieces:
             if zone:
                 offset = zone * self._zone_size + (start % self._zone_size)
-                at = start - position
-                await self._read_piece(inode, start, offset, view[at : at + length])
+                part = view[start - position :][:length]
+                if self._direct and not self._holds_any(offset, length):
+                    await self._read_direct(offset, part)
+                else:
+                    await self._read_piece(inode, start, offset, part)
         inode.after_seek = False
         return result
 
@@ -74,8 +78,7 @@ class Files:
             for start, zone, length in await self._pieces(inode, 0, len(data)):
                 offset = zone * self._zone_size + start % self._zone_size
                 piece = view[start : start + length]
-                blocks = range(offset // self._block_size, -(-(offset + length) // self._block_size))
-                if zone and self._direct and not self._cache.holds_any(blocks):
+                if zone and self._direct and not self._holds_any(offset, length):
                     wanted.append((offset, piece))
                 elif zone:
                     await self._read_piece(inode, start, offset, piece)
@@ -132,11 +135,23 @@ class Files:
 
     async def _pieces(self, inode: Inode, position: int, size: int) -> list[tuple[int, int, int]]:
         """The byte range as (file offset, first zone or 0 for a hole, length) runs."""
+        first, count = self._zones_of(position, size)
+        return self._cut(await self._zones.extents(inode, first, count), position, size)
+
+    def _pieces_at_hand(self, inode: Inode, position: int, size: int) -> list[tuple[int, int, int]] | None:
+        """As `_pieces`, but None if that has to read something."""
+        extents = self._zones.extents_at_hand(inode, *self._zones_of(position, size))
+        return None if extents is None else self._cut(extents, position, size)
+
+    def _zones_of(self, position: int, size: int) -> tuple[int, int]:
+        """In which zones of a file the byte range lies: the first, and how many."""
+        first = position // self._zone_size
+        return first, (position + size - 1) // self._zone_size - first + 1
+
+    def _cut(self, extents: list[Extent], position: int, size: int) -> list[tuple[int, int, int]]:
+        """The byte range, which begins in the first of these extents, as `_pieces` tells it."""
         zone_size = self._zone_size
-        first = position // zone_size
-        last = (position + size - 1) // zone_size
-        extents = await self._zones.extents(inode, first, last - first + 1)
-        if len(extents) == 1 and extents[0].count > last - first:  # mostly
+        if len(extents) == 1 and (extents[0].index + extents[0].count) * zone_size >= position + size:  # mostly
             return [(position, extents[0].zone, size)]
         pieces = []
         for extent in extents:
@@ -147,12 +162,9 @@ class Files:
         return pieces
 
     async def _read_piece(self, inode: Inode, position: int, offset: int, view: memoryview) -> None:
-        """Fill `view` from device byte `offset`, where the file's byte `position` is; one run of zones."""
+        """Fill `view`, one run of zones, block by block from device byte `offset`, the file's byte `position`."""
         block_size = self._block_size
         first, last = offset // block_size, (offset + len(view) - 1) // block_size
-        if self._direct and not self._cache.holds_any(range(first, last + 1)):
-            await self._read_direct(offset, view)
-            return
         for block in range(first, last + 1):
             start = max(offset, block * block_size)
             end = min(offset + len(view), (block + 1) * block_size)
@@ -160,7 +172,7 @@ class Files:
             target = view[start - offset : end - offset]
             buf = self._cache.get_cached(block)
             if buf is None:
-                if self._direct and not self._cache.holds_any(range(block, block + 1)):
+                if self._direct and not self._holds_any(start, len(target)):
                     await self._read_direct(start, target)
                     continue
                 if not self._direct and not self._cache.at_hand(block):
@@ -169,6 +181,10 @@ class Files:
             within = start - block * block_size
             with buf:
                 target[:] = buf.data[within : within + len(target)]
+
+    def _holds_any(self, offset: int, length: int) -> bool:
+        """Whether any block is cached in which these bytes of the device lie."""
+        return self._cache.holds_any(range(offset // self._block_size, -(-(offset + length) // self._block_size)))
 
     async def _read_direct(self, offset: int, view: memoryview) -> None:
         moved = self._device.try_read(offset, [view])
@@ -209,8 +225,9 @@ class Files:
         if position > inode.size:
             await self._zero_tail(inode, position)
         try:
-            first, last = position // zone_size, (position + size - 1) // zone_size
-            for extent in await self._zones.extents(inode, first, last - first + 1):
+            first, count = self._zones_of(position, size)
+            extents = self._zones.extents_at_hand(inode, first, count) or await self._zones.extents(inode, first, count)
+            for extent in extents:
                 index, end_index = extent.index, extent.index + extent.count
                 while index < end_index:
                     if extent.zone:
@@ -222,7 +239,7 @@ class Files:
                     else:
                         index += await self._fill_hole(inode, index, end_index - index, position, view)
                     done = min(size, index * zone_size - position)
-            if last >= self._zones.readable_zones:
+            if first + count > self._zones.readable_zones:
                 raise FileTooBig
         except (NoSpace, FileTooBig):
             if not done:
@@ -236,18 +253,22 @@ class Files:
 
     async def _fill_hole(self, inode: Inode, index: int, count: int, position: int, view: memoryview) -> int:
         """Allocate up to `count` zones for a hole at `index`, write what belongs there; return how many."""
-        zone_size = self._zone_size
-        wanted = min(count, self._zones.leaf_room(index))
-        await self._zones.reach(inode, index)
-        zone, count = await self._volume.allocate_zones(self._volume.goal(inode), wanted)
+        volume, zones, zone_size = self._volume, self._zones, self._zone_size
+        wanted = min(count, zones.leaf_room(index))
+        leaf = await zones.reach(inode, index) if index >= zones.direct else None
         try:
-            start = max(position, index * zone_size)
-            end = min(position + len(view), (index + count) * zone_size)
-            await self._write_new(inode, index, zone, count, start, view[start - position : end - position])
-            await self._zones.assign(inode, index, zone, count)
-        except BaseException:
-            self._volume.free_zones(zone, count)
-            raise
+            zone, count = await volume.allocate_zones(volume.goal(inode), wanted)
+            try:
+                start = max(position, index * zone_size)
+                end = min(position + len(view), (index + count) * zone_size)
+                await self._write_new(inode, index, zone, count, start, view[start - position : end - position])
+            except BaseException:
+                volume.free_zones(zone, count)
+                raise
+            zones.assign(inode, index, zone, count, leaf)
+        finally:
+            if leaf is not None:
+                self._cache.put(leaf)
         return count
 
     async def _write_new(

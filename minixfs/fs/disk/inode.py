@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 FILE_TYPES = frozenset(
     (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 )
+_DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
+_WITH_ZONES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 IDLE_INODES = 512
 """Unused inodes that stay in memory (MINIX: the size of its table)."""
 
@@ -105,12 +107,22 @@ class Inode:
 
     @property
     def is_device(self) -> bool:
-        return self.mode & 0o170000 in (stat.S_IFCHR, stat.S_IFBLK)
+        return self.mode & 0o170000 in _DEVICES
 
     @property
     def has_zones(self) -> bool:
         """Whether the pointers are zones (and not a device number, or nothing)."""
-        return self.mode & 0o170000 in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+        return self.mode & 0o170000 in _WITH_ZONES
+
+    @property
+    def zones_besides(self) -> int:
+        """How many zones it has that are not in its map."""
+        return 0
+
+    @property
+    def may_have_attributes(self) -> bool:
+        """False if it surely has no extended attributes: mostly so, and nothing has to be read to know."""
+        return False
 
     @property
     def rdev(self) -> int:

@@ -21,7 +21,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from minixfs.errors import BadSuperblock, Busy, Corrupt, DeviceError, InvalidArgument
+from minixfs.errors import BadSuperblock, Busy, Corrupt, DeviceError, InvalidArgument, NotFound
 from minixfs.fs.disk.directory import Directories
 from minixfs.fs.disk.file import Files
 from minixfs.fs.disk.inode import Codec, Inode, InodeTable
@@ -194,15 +194,24 @@ class DiskMount(DiskServer):
         return self.inodes.open(number)
 
     async def put(self, inode: Inode) -> None:
-        """End a use. A nameless inode without users is freed at once if nobody else is inside, else by `commit`."""
-        if self.inodes.put(inode) and self.gate.exclusive and not self.read_only:
+        if self.inodes.put(inode):
+            await self.free_unused(inode)
+
+    async def free_unused(self, inode: Inode) -> None:
+        """A nameless inode without users is freed at once if nobody else is inside, else by `commit`."""
+        if self.gate.exclusive and not self.read_only:
             await self._free(inode)
 
     async def adorn(self, inode: Inode, parent: Inode) -> None:
         """Nothing is inherited unless the format knows better."""
 
     async def find(self, directory: Inode, name: bytes) -> int:
-        return await self._directories.find(directory, name)
+        number = self._directories.find_indexed(directory, name)
+        if number is None:
+            number = await self._directories.find(directory, name)
+        if not number:
+            raise NotFound
+        return number
 
     async def link_text(self, inode: Inode) -> bytes:
         if not inode.is_symlink:
@@ -250,14 +259,15 @@ class DiskMount(DiskServer):
         self._marked_in_use = not clean
 
     async def _release(self, inode: Inode) -> None:
-        """Give back what belongs to an inode besides its zones."""
+        """Give back the zones of an inode that are not in its map."""
 
     async def _free(self, inode: Inode) -> None:
         """Give back everything of an inode that has neither names nor users; a device error leaves it for later."""
         try:
-            if inode.has_zones and any(inode.zones):
+            if inode.has_zones:
                 await self._zones.unmap(inode, 0, self._zones.readable_zones)
-            await self._release(inode)
+            if inode.zones_besides:
+                await self._release(inode)
         except DeviceError as error:
             log.info("inode %d is freed later: %s", inode.num, error)
             return

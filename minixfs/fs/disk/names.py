@@ -42,8 +42,8 @@ class Keeper(Protocol):
     async def load(self, number: int) -> Inode:
         """An inode, in use."""
 
-    async def put(self, inode: Inode) -> None:
-        """End a use; the last one of a nameless inode frees it."""
+    async def free_unused(self, inode: Inode) -> None:
+        """The last use of a nameless inode has ended."""
 
     async def adorn(self, inode: Inode, parent: Inode) -> None:
         """Give a new inode what it inherits from its directory besides its owner. Raises NoSpace."""
@@ -63,7 +63,7 @@ class Names:
         self._directories = directories
         self._files = files
         self._keeper = keeper
-        self._unsettled = Unsettled(volume, keeper.commit)
+        self._unsettled = Unsettled(volume)
 
     async def make_special(self, directory: int, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> None:
         if stat.S_IFMT(mode) not in FILE_TYPES - {stat.S_IFDIR, stat.S_IFLNK}:
@@ -74,18 +74,14 @@ class Names:
         inode = await self.make(directory, name, mode, uid, gid)
         if device:
             inode.rdev = rdev
-        await self._keeper.put(inode)
+        self._inodes.put(inode)
 
     async def make_directory(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> None:
         parent = self._parent(directory)
         if parent.nlinks >= self._volume.shape.link_max:
             raise TooManyLinks
-        if await self._directories.has(parent, name):
-            raise Exists
-        self._volume.check_ids(uid, gid)
-        inode = await self._inodes.new(stat.S_IFDIR | mode & 0o7777, uid, gid, parent)
+        inode = await self._new(parent, name, stat.S_IFDIR | mode & 0o7777, uid, gid)
         try:
-            await self._keeper.adorn(inode, parent)
             first_block = await self._directories.start(inode, parent)
             inode.nlinks = 2
             with await self._directories.enter(parent, name, inode) as entry:
@@ -94,12 +90,12 @@ class Names:
         except BaseException:
             await self._discard(inode)
             raise
-        await self._keeper.put(inode)
+        self._inodes.put(inode)
 
     async def make_symlink(self, directory: int, name: bytes, target: bytes, uid: int, gid: int) -> None:
         if not 0 < len(target) <= self._volume.shape.symlink_max or b"\0" in target:
             raise NameTooLong if target else NotFound
-        await self._keeper.put(await self.make(directory, name, stat.S_IFLNK | 0o777, uid, gid, target))
+        self._inodes.put(await self.make(directory, name, stat.S_IFLNK | 0o777, uid, gid, target))
 
     async def link(self, ino: int, directory: int, name: bytes) -> None:
         inode = self._inodes.open(ino)
@@ -110,7 +106,8 @@ class Names:
             raise NotFound
         if inode.nlinks >= self._volume.shape.link_max:
             raise TooManyLinks
-        await self._unsettled.fill(parent)
+        if self._unsettled.fill(parent):
+            await self._keeper.commit()
         with await self._directories.enter(parent, name, inode) as entry:
             self._unsettled.linked(inode, entry.buf.block)
             inode.nlinks += 1
@@ -118,39 +115,45 @@ class Names:
 
     async def unlink(self, directory: int, name: bytes) -> None:
         parent = self._inodes.open(directory)
-        inode = await self._target(parent, name)
-        try:
-            if inode.is_directory:
-                raise NotPermitted
-            if inode.mountpoint:
-                raise Busy
-            with await self._directories.entry(parent, name) as entry:
-                await self._unsettled.unlink(inode, parent, entry.buf.block)
+        with self._directories.entry_at_hand(parent, name) or await self._directories.entry(parent, name) as entry:
+            inode = await self._keeper.load(entry.number)
+            try:
+                if inode.is_directory:
+                    raise NotPermitted
+                if inode.mountpoint:
+                    raise Busy
+                if self._unsettled.unlink(inode, parent, entry.buf.block):
+                    await self._keeper.commit()
                 self._directories.remove(entry)
                 inode.nlinks -= 1
-                self._touch(inode)
-        finally:
-            await self._keeper.put(inode)
+                inode.ctime = parent.ctime
+                self._inodes.mark_dirty(inode)
+            finally:
+                await self._put(inode)
 
     async def remove_directory(self, directory: int, name: bytes) -> None:
         parent = self._inodes.open(directory)
         if name in DOTS:
             raise InvalidArgument if name == b"." else NotEmpty
-        inode = await self._target(parent, name)
-        try:
-            await self._require_removable(inode)
-            with await self._directories.entry(parent, name) as entry:
-                await self._unsettled.remove(inode)
+        with self._directories.entry_at_hand(parent, name) or await self._directories.entry(parent, name) as entry:
+            inode = await self._keeper.load(entry.number)
+            try:
+                await self._require_removable(inode)
+                if self._unsettled.remove(inode):
+                    await self._keeper.commit()
                 self._directories.remove(entry)
                 inode.nlinks = 0
-                self._touch(inode)
+                inode.ctime = parent.ctime
+                self._inodes.mark_dirty(inode)
                 _lose_subdirectory(parent)
-        finally:
-            await self._keeper.put(inode)
+            finally:
+                await self._put(inode)
 
     async def rename(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
         old_parent, new_parent = self._inodes.open(old_directory), self._inodes.open(new_directory)
         inode = await self._target(old_parent, old_name)
+        if inode is None:
+            raise NotFound
         target: Inode | None = None
         try:
             if inode.mountpoint:
@@ -160,10 +163,7 @@ class Names:
                 await self._require_outside(inode, new_parent)
             if old_name in DOTS or new_name in DOTS:
                 raise InvalidArgument
-            try:
-                target = await self._target(new_parent, new_name)
-            except NotFound:
-                target = None
+            target = await self._target(new_parent, new_name)
             if target is inode:
                 return
             if target is not None:
@@ -172,18 +172,22 @@ class Names:
                 self._require_link_room(new_parent)
             await self._move(inode, target, old_parent, old_name, new_parent, new_name)
         finally:
-            await self._keeper.put(inode)
+            await self._put(inode)
             if target is not None:
-                await self._keeper.put(target)  # last: freeing it may wait, and be cancelled
+                await self._put(target)  # last: freeing it may wait, and be cancelled
 
     async def exchange(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
         first_parent, second_parent = self._parent(old_directory), self._parent(new_directory)
         if old_name in DOTS or new_name in DOTS:
             raise InvalidArgument
         first = await self._target(first_parent, old_name)
+        if first is None:
+            raise NotFound
         second: Inode | None = None
         try:
             second = await self._target(second_parent, new_name)
+            if second is None:
+                raise NotFound
             if first is second:
                 return
             if first.mountpoint or second.mountpoint:
@@ -196,8 +200,8 @@ class Names:
             await self._swap(first, first_parent, old_name, second, second_parent, new_name)
         finally:
             if second is not None:
-                await self._keeper.put(second)
-            await self._keeper.put(first)
+                await self._put(second)
+            await self._put(first)
 
     # ---- pieces ----------------------------------------------------------------------------------------------------
 
@@ -210,18 +214,25 @@ class Names:
             raise NotDirectory
         return parent
 
-    async def _target(self, parent: Inode, name: bytes) -> Inode:
-        return await self._keeper.load(await self._directories.find(parent, name))
+    async def _target(self, parent: Inode, name: bytes) -> Inode | None:
+        """What a name leads to, in use; None if there is no such name."""
+        number = await self._find(parent, name)
+        return await self._keeper.load(number) if number else None
+
+    async def _find(self, parent: Inode, name: bytes) -> int:
+        number = self._directories.find_indexed(parent, name)
+        return await self._directories.find_to_change(parent, name) if number is None else number
+
+    async def _put(self, inode: Inode) -> None:
+        """End a use; the last one of a nameless inode frees it."""
+        if self._inodes.put(inode):
+            await self._keeper.free_unused(inode)
 
     async def make(self, directory: int, name: bytes, mode: int, uid: int, gid: int, content: bytes = b"") -> Inode:
         """A new inode with its content and name, in use."""
         parent = self._parent(directory)
-        if await self._directories.has(parent, name):
-            raise Exists
-        self._volume.check_ids(uid, gid)
-        inode = await self._inodes.new(mode, uid, gid, parent)
+        inode = await self._new(parent, name, mode, uid, gid)
         try:
-            await self._keeper.adorn(inode, parent)
             if 0 < len(content) <= self._volume.shape.fast_symlink_max:
                 inode.fast_text = content
             elif content:
@@ -233,10 +244,24 @@ class Names:
             raise
         return inode
 
+    async def _new(self, parent: Inode, name: bytes, mode: int, uid: int, gid: int) -> Inode:
+        """An inode in use for a name that is not there yet, with what it inherits from its directory-to-be."""
+        if await self._find(parent, name):
+            raise Exists
+        self._volume.check_ids(uid, gid)
+        inode = await self._inodes.new(mode, uid, gid, parent)
+        try:
+            if parent.may_have_attributes:
+                await self._keeper.adorn(inode, parent)
+        except BaseException:
+            await self._discard(inode)
+            raise
+        return inode
+
     async def _discard(self, inode: Inode) -> None:
         """Undo `InodeTable.new`."""
         inode.nlinks = 0
-        await self._keeper.put(inode)
+        await self._put(inode)
 
     async def _require_removable(self, directory: Inode) -> None:
         if not directory.is_directory:
@@ -268,11 +293,12 @@ class Names:
                 raise InvalidArgument
             current = await self._keeper.load(number)
             try:
-                number = await self._directories.find(current, b"..")
-            except NotFound:
-                raise Corrupt("a directory without '..'", inode=number) from None
+                up = await self._directories.find(current, b"..")
             finally:
-                await self._keeper.put(current)
+                await self._put(current)
+            if not up:
+                raise Corrupt("a directory without '..'", inode=number)
+            number = up
             steps += 1
             if steps > self._volume.shape.inodes:
                 raise Corrupt("directories form a loop", inode=directory.num)
@@ -290,20 +316,26 @@ class Names:
     ) -> None:
         """The change of a rename: the new name reaches the disk before the old one goes."""
         directories = self._directories
-        await self._unsettled.fill(new_parent)
+        if self._unsettled.fill(new_parent):
+            await self._keeper.commit()
         new = up = None
-        old = await directories.entry(old_parent, old_name)
+        old = directories.entry_at_hand(old_parent, old_name) or await directories.entry(old_parent, old_name)
         try:
             if target is not None:
                 new = await directories.entry(new_parent, new_name)
             if inode.is_directory and new_parent is not old_parent:
                 up = await directories.entry(inode, b"..")
-            if target is not None and target.is_directory:
-                await self._unsettled.remove(target)
-            elif target is not None and new is not None:
-                await self._unsettled.unlink(target, new_parent, new.buf.block)
+            if target is None or new is None:
+                must_commit = False
+            elif target.is_directory:
+                must_commit = self._unsettled.remove(target)
+            else:
+                must_commit = self._unsettled.unlink(target, new_parent, new.buf.block)
+            if must_commit:
+                await self._keeper.commit()
             new_block = await directories.block_for_new(new_parent, new_name) if new is None else new.buf.block
-            await self._unsettled.move(new_block, old.buf.block)
+            if self._unsettled.move(new_block, old.buf.block):
+                await self._keeper.commit()
             if new is None:
                 new = await directories.enter(new_parent, new_name, inode)
             else:
@@ -377,7 +409,7 @@ class Names:
     async def _spare_name(self, directory: Inode) -> bytes:
         for number in count():
             name = b".xchg%d" % number
-            if not await self._directories.has(directory, name):
+            if not await self._find(directory, name):
                 break
         return name
 

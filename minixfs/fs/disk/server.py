@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import stat
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from minixfs.errors import Busy, InvalidArgument, IsDirectory, MinixFsError, NotDirectory, NotFound
 from minixfs.fs.disk.inode import Inode
@@ -24,6 +24,7 @@ from minixfs.hw.blockdev.device import Buffer, Data
 log = logging.getLogger(__name__)
 
 DAY = 86400 * NS
+NOW = TimeUpdate.NOW
 
 
 class DiskFileServer(DiskMount):
@@ -97,7 +98,7 @@ class DiskFileServer(DiskMount):
         return inode.mode
 
     @modifier
-    async def utime(self, ino: int, atime: Time, mtime: Time, ctime: Time = TimeUpdate.NOW) -> None:
+    async def utime(self, ino: int, atime: Time, mtime: Time, ctime: Time = NOW) -> None:
         inode = self.inodes.open(ino)
         now = self.volume.now()
         inode.atime = self._stamp(atime, inode.atime, now)
@@ -113,14 +114,19 @@ class DiskFileServer(DiskMount):
 
     def _known(self, directory: int, name: bytes) -> tuple[Node, Stat] | None:
         """The answer to `lookup_stat` if it is in memory. Raises NotFound."""
-        number = self._directories.find_indexed(self.linked(directory), name)
+        inode = self.inodes.open(directory)
+        number = self._directories.find_indexed(inode, name) if inode.nlinks else 0
+        if number == 0:
+            raise NotFound
         return None if number is None else self._known_node(number)
 
     def _known_node(self, number: int) -> tuple[Node, Stat] | None:
         """As `_node_and_stat`, if the inode is in memory and has been counted."""
         inode = self.inodes.peek(number)
-        status = self._status(inode) if inode and inode.nlinks else None
-        if not inode or status is None:
+        if inode is None or not inode.nlinks:
+            return None
+        status = self._status(inode)
+        if status is None:
             return None
         self.inodes.cached(number)
         return self.node(inode), status
@@ -166,36 +172,36 @@ class DiskFileServer(DiskMount):
         return self.node(await self._names.make(directory, name, stat.S_IFREG | mode & 0o7777, uid, gid))
 
     @modifier
-    async def mknod(self, directory: int, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> None:
-        await self._names.make_special(directory, name, mode, uid, gid, rdev)
+    def mknod(self, directory: int, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> Awaitable[None]:
+        return self._names.make_special(directory, name, mode, uid, gid, rdev)
 
     @modifier
-    async def mkdir(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> None:
-        await self._names.make_directory(directory, name, mode, uid, gid)
+    def mkdir(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> Awaitable[None]:
+        return self._names.make_directory(directory, name, mode, uid, gid)
 
     @modifier
-    async def symlink(self, directory: int, name: bytes, target: bytes, uid: int, gid: int) -> None:
-        await self._names.make_symlink(directory, name, target, uid, gid)
+    def symlink(self, directory: int, name: bytes, target: bytes, uid: int, gid: int) -> Awaitable[None]:
+        return self._names.make_symlink(directory, name, target, uid, gid)
 
     @modifier
-    async def link(self, ino: int, directory: int, name: bytes) -> None:
-        await self._names.link(ino, directory, name)
+    def link(self, ino: int, directory: int, name: bytes) -> Awaitable[None]:
+        return self._names.link(ino, directory, name)
 
     @modifier
-    async def unlink(self, directory: int, name: bytes) -> None:
-        await self._names.unlink(directory, name)
+    def unlink(self, directory: int, name: bytes) -> Awaitable[None]:
+        return self._names.unlink(directory, name)
 
     @modifier
-    async def rmdir(self, directory: int, name: bytes) -> None:
-        await self._names.remove_directory(directory, name)
+    def rmdir(self, directory: int, name: bytes) -> Awaitable[None]:
+        return self._names.remove_directory(directory, name)
 
     @modifier
-    async def rename(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
-        await self._names.rename(old_directory, old_name, new_directory, new_name)
+    def rename(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> Awaitable[None]:
+        return self._names.rename(old_directory, old_name, new_directory, new_name)
 
     @modifier
-    async def exchange(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
-        await self._names.exchange(old_directory, old_name, new_directory, new_name)
+    def exchange(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> Awaitable[None]:
+        return self._names.exchange(old_directory, old_name, new_directory, new_name)
 
     # ---- data ------------------------------------------------------------------------------------------------------
 
@@ -290,10 +296,6 @@ class DiskFileServer(DiskMount):
     async def _mode_changes(self, inode: Inode, mode: int) -> None:
         """Before a chmod: bring what else says who may do what in step with the new mode, or raise."""
 
-    def _zones_besides(self, inode: Inode) -> int:
-        """How many zones the inode has that are not in its map."""
-        return 0
-
     # ---- pieces of requests ----------------------------------------------------------------------------------------
 
     async def _node_and_stat(self, number: int) -> tuple[Node, Stat]:
@@ -316,7 +318,7 @@ class DiskFileServer(DiskMount):
         zones = inode.zones_used if inode.has_zones else 0
         if zones is None:
             return None
-        zones += self._zones_besides(inode)
+        volume = self.volume
         return Stat(
             inode.num,
             inode.mode,
@@ -325,8 +327,8 @@ class DiskFileServer(DiskMount):
             inode.gid,
             inode.rdev if inode.is_device else 0,
             inode.size,
-            self.volume.block_size,
-            zones * self.volume.zone_size // 512,
+            volume.block_size,
+            (zones + inode.zones_besides) * volume.zone_size // 512,
             inode.atime,
             inode.mtime,
             inode.ctime,
@@ -342,18 +344,17 @@ class DiskFileServer(DiskMount):
 
     def _stamp(self, time: Time, old: int, now: int) -> int:
         """A stamp as the format can hold it."""
-        if time is TimeUpdate.OMIT:
-            return old
         if isinstance(time, TimeUpdate):
-            return now
-        return min(max(time - time % self.granularity, self.time_min), self.time_max)
+            return now if time is NOW else old
+        time -= time % self.granularity
+        return time if self.time_min <= time <= self.time_max else min(max(time, self.time_min), self.time_max)
 
     def _accessed(self, inode: Inode) -> bool:
         """Stamp a read as the mount's atime policy wants it; whether that changed the stamp."""
         if self.read_only or not self.stamps_access:
             return False
         now = self.volume.now()
-        recent = inode.atime > max(inode.mtime, inode.ctime) and now - inode.atime < DAY
+        recent = inode.atime > inode.mtime and inode.atime > inode.ctime and now - inode.atime < DAY
         if inode.atime == now or (recent and self._settings.atime == "relatime"):
             return False
         inode.atime = now

@@ -114,6 +114,7 @@ class Volume(ABC):
         self.commits = 0
         self._commit = commit
         self._granularity, self._time_max = shape.granularity, shape.time_max
+        self._ticks = NS // shape.granularity  # a second has
         self.block_size = shape.block_size
         self.zone_size = shape.zone_size
         self.zone_shift = shape.zone_shift
@@ -123,8 +124,8 @@ class Volume(ABC):
 
     def now(self) -> int:
         """The time that goes into stamps: nanoseconds since the epoch, as exactly as the format stores them."""
-        now = int(self.clock() * NS)
-        return min(now - now % self._granularity, self._time_max)
+        now = int(self.clock() * self._ticks) * self._granularity
+        return now if now < self._time_max else self._time_max
 
     def zone_block(self, zone: int) -> int:
         """First block of a zone."""
@@ -148,7 +149,8 @@ class Volume(ABC):
 
     async def allocate_zones(self, near: int, wanted: int) -> tuple[int, int]:
         """Up to `wanted` consecutive zones, close behind zone `near` (0: anywhere): the first and how many. NoSpace."""
-        found = await self._find_zones(near, wanted)
+        zone = self._claim_zone(near) if wanted == 1 else 0
+        found = (zone, 1) if zone else await self._find_zones(near, wanted)
         if found is None and self.frees_pending:
             await self._commit()
             found = await self._find_zones(near, wanted)
@@ -180,7 +182,7 @@ class Volume(ABC):
 
     async def allocate_inode(self, mode: int, parent: Inode) -> int:
         """The number of a free inode, now marked used, for an object of this mode in a directory. Raises NoSpace."""
-        found = await self._find_inode(mode, parent)
+        found = self._claim_inode(mode, parent) or await self._find_inode(mode, parent)
         if found is None and self.frees_pending:
             await self._commit()
             found = await self._find_inode(mode, parent)
@@ -191,12 +193,20 @@ class Volume(ABC):
     # ---- what a format does ----------------------------------------------------------------------------------------
 
     @abstractmethod
+    def _claim_zone(self, near: int) -> int:
+        """The zone that `_find_zones` would look at first, now marked used, if it is free and the map at hand; or 0."""
+
+    @abstractmethod
     async def _find_zones(self, near: int, wanted: int) -> tuple[int, int] | None:
         """Mark up to `wanted` consecutive zones used; None if none is free."""
 
     @abstractmethod
     def _release_zones(self, zone: int, count: int) -> None:
         """Note zones to be marked free by `apply_frees`."""
+
+    @abstractmethod
+    def _claim_inode(self, mode: int, parent: Inode) -> int:
+        """As `_claim_zone`, with an inode."""
 
     @abstractmethod
     async def _find_inode(self, mode: int, parent: Inode) -> int | None:

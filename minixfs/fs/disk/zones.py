@@ -1,9 +1,9 @@
 """Where a file's zones are: direct, single, double and triple indirect pointers (file systems, 1.7, 3.3).
 
 A *leaf* is a row of consecutive zone pointers: the direct ones in the inode, or one indirect block. `ZoneMap.extents`
-reads the mapping leaf by leaf as runs; `assign` hangs new zones in, making the indirect blocks on the way; `unmap`
-takes a range out, from its end backwards, so that an error half-way leaves a consistent file that is only longer
-than wanted.
+reads the mapping leaf by leaf as runs; `reach` makes the indirect blocks on the way to a leaf, in which `assign` then
+hangs new zones; `unmap` takes a range out, from its end backwards, so that an error half-way leaves a consistent file
+that is only longer than wanted.
 
 Everything that may suspend (reading indirect blocks) comes before the change that it is for.
 """
@@ -36,15 +36,16 @@ class ZoneMap:
         shape = volume.shape
         self._volume = volume
         self._inodes = inodes
-        self._direct = shape.direct
+        self.direct = shape.direct
+        """Zones whose pointers are in the inode."""
         self._per_block = shape.pointers_per_block
         self._order = shape.order
         self._code = "H" if shape.pointer_size == 2 else "L"
         self._pointer = struct.Struct(self._order + self._code)
         self._rows: dict[int, struct.Struct] = {}
         self._spans = [self._per_block**level for level in range(shape.levels + 1)]
-        double = self._direct + sum(self._spans[1:3])
-        self.readable_zones = self._direct + sum(self._spans[1:])
+        double = self.direct + sum(self._spans[1:3])
+        self.readable_zones = self.direct + sum(self._spans[1:])
         """Zones that the pointers of the variant reach at all."""
         triple_allowed = shape.max_file_size > double * volume.zone_size
         self.writable_zones = self.readable_zones if triple_allowed else min(double, self.readable_zones)
@@ -57,8 +58,8 @@ class ZoneMap:
         found: list[Extent] = []
         end = min(first + count, self.readable_zones)
         while first < end:
-            if first < self._direct:
-                pointers = tuple(inode.zones[first : min(end, self._direct)])
+            if first < self.direct:
+                pointers = tuple(inode.zones[first : min(end, self.direct)])
             else:
                 leaf, start = self._known_leaf(inode, first) or await self._leaf(inode, first)
                 length = min(end - first, self._per_block - start)
@@ -72,9 +73,26 @@ class ZoneMap:
             first += len(pointers)
         return found
 
+    def extents_at_hand(self, inode: Inode, first: int, count: int) -> list[Extent] | None:
+        """As `extents`, if all pointers are in one leaf that is in memory; else None."""
+        if first + count <= self.direct:
+            pointers = tuple(inode.zones[first : first + count])
+        else:
+            known = self._known_leaf(inode, first) if first >= self.direct else None
+            if known is None:
+                return None
+            leaf, start = known
+            with leaf:
+                if start + count > self._per_block:
+                    return None
+                pointers = self._unpack(leaf, start, count)
+        found: list[Extent] = []
+        self._add_runs(found, inode, first, pointers)
+        return found
+
     async def zone_at(self, inode: Inode, index: int) -> int:
         """The zone at one index, 0 for a hole."""
-        if index < self._direct:
+        if index < self.direct:
             zone = inode.zones[index]
             if zone:
                 self._volume.check_zones(zone, 1, inode.num)
@@ -92,27 +110,30 @@ class ZoneMap:
 
     def leaf_room(self, index: int) -> int:
         """How many pointers from `index` on are in the same leaf. FileTooBig past the last one."""
-        if index < self._direct:
-            return self._direct - index
+        if index < self.direct:
+            return self.direct - index
         if index >= self.writable_zones:
             raise FileTooBig
-        return self._per_block - (index - self._direct) % self._per_block
+        return self._per_block - (index - self.direct) % self._per_block
 
-    async def reach(self, inode: Inode, index: int) -> None:
-        """Make the indirect blocks that zone `index` needs, so that they come before its data on the disk, too."""
-        if index >= self._direct:
-            leaf, _ = self._known_leaf(inode, index) or await self._leaf_for_writing(inode, index)
-            self._volume.cache.put(leaf)
+    async def reach(self, inode: Inode, index: int) -> Buf:
+        """The indirect block (in use) that zone `index` will hang in, made with all above it if they are missing.
 
-    async def assign(self, inode: Inode, index: int, zone: int, count: int) -> None:
-        """Hang zones [zone, zone + count) into a hole at `index`; all in one leaf. Raises NoSpace, DeviceError."""
-        if index < self._direct:
+        So they come before the data on the disk, too. Raises NoSpace, DeviceError, and FileTooBig past the last zone.
+        """
+        if index >= self.writable_zones:
+            raise FileTooBig
+        leaf, _ = self._known_leaf(inode, index) or await self._leaf_for_writing(inode, index)
+        return leaf
+
+    def assign(self, inode: Inode, index: int, zone: int, count: int, leaf: Buf | None) -> None:
+        """Hang zones [zone, zone + count) into a hole at `index`, which `leaf` maps, or the inode if it is None."""
+        if leaf is None:
             inode.zones[index : index + count] = range(zone, zone + count)
         else:
-            leaf, start = self._known_leaf(inode, index) or await self._leaf_for_writing(inode, index)
-            with leaf:
-                self._row(count).pack_into(leaf.data, start * self._pointer.size, *range(zone, zone + count))
-                self._volume.cache.mark_dirty(leaf, Order.INDIRECT)
+            start = (index - self.direct) % self._per_block
+            self._row(count).pack_into(leaf.data, start * self._pointer.size, *range(zone, zone + count))
+            self._volume.cache.mark_dirty(leaf, Order.INDIRECT)
         if inode.zones_used is not None:
             inode.zones_used += count
         inode.search_zone = zone + count
@@ -124,9 +145,12 @@ class ZoneMap:
             return
         if not any(inode.zones):
             return
-        if any(inode.zones[self._direct :]):
+        if any(inode.zones[self.direct :]):
             await self._unmap_trees(inode, first, end)
-        for extent in reversed(self._direct_extents(inode, max(first, 0), min(end, self._direct))):
+        end = min(end, self.direct)
+        while end > first and not inode.zones[end - 1]:  # most files are short
+            end -= 1
+        for extent in reversed(self._direct_extents(inode, first, end)):
             if extent.zone:
                 inode.zones[extent.index : extent.index + extent.count] = [0] * extent.count
                 self._free(inode, extent.zone, extent.count)
@@ -170,7 +194,7 @@ class ZoneMap:
 
     def _tree(self, index: int) -> tuple[int, int]:
         """The level of the tree that maps zone `index`, and the index within that tree."""
-        index -= self._direct
+        index -= self.direct
         for level in range(1, len(self._spans)):
             if index < self._spans[level]:
                 return level, index
@@ -179,7 +203,7 @@ class ZoneMap:
 
     def _known_leaf(self, inode: Inode, index: int) -> tuple[Buf, int] | None:
         """What `_leaf` finds, if the way to the leaf is known and it is in memory."""
-        number, start = divmod(index - self._direct, self._per_block)
+        number, start = divmod(index - self.direct, self._per_block)
         zone = inode.leaves.get(number)
         buf = None if zone is None else self._volume.cache.get_cached(zone << self._volume.zone_shift)
         if buf is None:
@@ -191,9 +215,9 @@ class ZoneMap:
 
     async def _leaf(self, inode: Inode, index: int) -> tuple[Buf | None, int]:
         """The indirect block (in use) whose pointers map zone `index`, and the position in it; None in a hole."""
-        number = (index - self._direct) // self._per_block
+        number = (index - self.direct) // self._per_block
         level, index = self._tree(index)
-        zone = inode.zones[self._direct + level - 1]
+        zone = inode.zones[self.direct + level - 1]
         while zone:
             buf = await self._indirect(inode, zone)
             if level == 1:
@@ -207,14 +231,14 @@ class ZoneMap:
 
     async def _leaf_for_writing(self, inode: Inode, index: int) -> tuple[Buf, int]:
         """As `_leaf`, but indirect blocks that are missing are made."""
-        number = (index - self._direct) // self._per_block
+        number = (index - self.direct) // self._per_block
         level, index = self._tree(index)
-        zone = inode.zones[self._direct + level - 1]
+        zone = inode.zones[self.direct + level - 1]
         if zone:
             buf = await self._indirect(inode, zone)
         else:
             buf, zone = await self._new_indirect(inode, level)
-            inode.zones[self._direct + level - 1] = zone
+            inode.zones[self.direct + level - 1] = zone
             self._inodes.mark_dirty(inode)
         while level > 1:
             level -= 1
@@ -246,13 +270,13 @@ class ZoneMap:
 
     async def _unmap_trees(self, inode: Inode, first: int, end: int) -> None:
         """The part of `unmap` that lies behind the direct pointers."""
-        if any(inode.zones[self._direct + 1 :]):
+        if any(inode.zones[self.direct + 1 :]):
             await self._count_all(inode)  # refuses trees that lead in circles before anything is freed
         inode.leaves.clear()
         base = self.readable_zones
         for level in range(len(self._spans) - 1, 0, -1):
             base -= self._spans[level]
-            slot = self._direct + level - 1
+            slot = self.direct + level - 1
             zone = inode.zones[slot]
             if not zone or end <= base or first >= base + self._spans[level]:
                 continue
@@ -287,10 +311,10 @@ class ZoneMap:
             return not any(pointers)
 
     async def _count_all(self, inode: Inode) -> int:
-        used = sum(1 for zone in inode.zones[: self._direct] if zone)
+        used = sum(1 for zone in inode.zones[: self.direct] if zone)
         for level in range(1, len(self._spans)):
-            if inode.zones[self._direct + level - 1]:
-                used += await self._count_tree(inode, inode.zones[self._direct + level - 1], level)
+            if inode.zones[self.direct + level - 1]:
+                used += await self._count_tree(inode, inode.zones[self.direct + level - 1], level)
         return used
 
     async def _count_tree(self, inode: Inode, zone: int, level: int) -> int:

@@ -24,10 +24,6 @@ class AttributeStore:
         self._volume = volume
         self._inodes = inodes
 
-    def has_any(self, inode: Ext2Inode) -> bool:
-        """Whether the inode has a place that attributes are kept in: mostly there is none, and nothing to read."""
-        return inode.acl_block != 0 or xattr.is_inline(inode.raw, self._inline_start(inode))
-
     async def read(self, inode: Ext2Inode) -> Attributes:
         """All attributes. Raises Corrupt, DeviceError."""
         inline = self._inline(inode)
@@ -55,22 +51,16 @@ class AttributeStore:
 
     # ---- in the inode ----------------------------------------------------------------------------------------------
 
-    def _inline_start(self, inode: Ext2Inode) -> int:
-        """Behind the fields that the record says it has; where it says nothing, there is no place for attributes."""
-        base, size = layout.INODE.size, len(inode.raw)
-        extra = inode.raw[base] | inode.raw[base + 1] << 8 if size > base else 0
-        return min(base + extra, size) if extra else size
-
     def _room(self, inode: Ext2Inode) -> int:
-        return len(inode.raw) - self._inline_start(inode)
+        return len(inode.raw) - inode.attributes_at
 
     def _inline(self, inode: Ext2Inode) -> Attributes:
-        return xattr.parse_inline(bytes(inode.raw[self._inline_start(inode) :]), inode.num)
+        return xattr.parse_inline(bytes(inode.raw[inode.attributes_at :]), inode.num)
 
     def _store_inline(self, inode: Ext2Inode, attributes: Attributes) -> None:
         built = xattr.build_inline(attributes, self._room(inode))
         if built:
-            inode.raw[self._inline_start(inode) :] = built
+            inode.raw[inode.attributes_at :] = built
 
     # ---- in a block ------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.protocol import DirEntry
 
 _HEAD = layout.DIRENT.struct
+_HEAD_SIZE = _HEAD.size
+_NAME_LENGTH_BEFORE = _HEAD_SIZE - layout.DIRENT.offsets["name_len"]
+"""In front of a name is its length, so many bytes before."""
 _SMALLEST = 12
 
 
@@ -37,21 +40,22 @@ def needed(name_length: int) -> int:
 @cache
 def _form(name_length: int) -> Struct:
     """A whole entry with a name of this length."""
-    return Struct(f"{_HEAD.format}{needed(name_length) - _HEAD.size}s")
+    return Struct(f"{_HEAD.format}{needed(name_length) - _HEAD_SIZE}s")
+
+
+_DOTS = Struct(f"{_form(1).format}{_form(2).format[1:]}")
+"""The two entries of a new directory."""
 
 
 @dataclass(slots=True)
 class RoomIndex(Index):
-    """Of each block: `starts` has the offsets of its entries, `gaps` the size and offset of its largest known gap.
+    """Of each block: `starts` has the offsets of its entries, `gaps` the bytes that a new one could take of them.
 
-    Blocks in `several` may have other gaps, those in `unsure` larger ones. `first` is for each size of entry the first
-    block that may have room for it.
+    `first` is for each size of entry the first block that may have room for it.
     """
 
     starts: list[array[int]] = field(default_factory=list)
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    several: set[int] = field(default_factory=set)
-    unsure: set[int] = field(default_factory=set)
+    gaps: list[dict[int, int]] = field(default_factory=list)
     first: dict[int, int] = field(default_factory=dict)
 
 
@@ -72,109 +76,97 @@ class Ext2Directories(Directories[RoomIndex]):
         while position < directory.size and len(found) < count:
             number, start = divmod(position, self._size)
             with await self._block(directory, number) as buf:
-                rows = self._scan(directory, buf)
-            base = number * self._size
-            wanted = [row for row in rows if row[2] and row[0] >= start][: count - len(found)]
-            found += [DirEntry(ino, base + offset + length, name) for offset, length, ino, name in wanted]
-            position = (number + 1) * self._size
+                rows = self._scan(directory, buf, start, count - len(found))
+            base = position - start
+            found += [DirEntry(ino, base + offset + length, name) for offset, length, ino, name in rows if ino]
+            position = base + (rows[-1][0] + rows[-1][1] if rows else self._size)
         return found
-
-    async def block_for_new(self, directory: Inode, name: bytes) -> int | None:
-        index = await self._index(directory)
-        need = needed(len(self.clip(name)))
-        number = self._room_at_hand(index, need)
-        if number is None:
-            number = await self._with_room(directory, index, need)
-        if number == len(index.gaps):
-            return None
-        with await self._block(directory, number) as buf:
-            return buf.block
 
     def _block_of(self, position: int) -> int:
         return position // self._size
 
+    def _search_block(self, directory: Inode, number: int, buf: Buf, name: bytes) -> int:
+        """What is between the entries may look like them, so a row of entries has to lead to what was found."""
+        if directory.size % self._size:
+            return 0  # `_read_index` will tell
+        data = bytes(buf.data)
+        at = data.find(name, _HEAD_SIZE)
+        while at >= 0:
+            if data[at - _NAME_LENGTH_BEFORE] == len(name):
+                for _, _, ino, found in self._scan(directory, buf, at - _HEAD_SIZE, 1):
+                    if ino and found == name:
+                        return ino
+            at = data.find(name, at + 1)
+        return 0
+
     async def _read_index(self, directory: Inode) -> RoomIndex:
         if directory.size % self._size:
             raise Corrupt("a directory whose size is no whole number of blocks", inode=directory.num)
-        index = RoomIndex({})
-        for number in range(directory.size // self._size):
+        index = RoomIndex({}, directory.size // self._size)
+        names = index.names
+        for number in range(index.blocks):
             base = number * self._size
-            largest = (0, 0)
-            starts = array("H")
+            gaps = {}
             with await self._block(directory, number) as buf:
-                for offset, length, ino, name in self._scan(directory, buf):
-                    if ino:
-                        index.names.setdefault(name, base + offset << 32 | ino)
-                    largest = max(largest, (_gap(length, ino, name), offset))
-                    starts.append(offset)
-            index.starts.append(starts)
-            index.gaps.append(largest)
-            index.several.add(number)
+                rows = self._scan(directory, buf)
+            for offset, length, ino, name in rows:
+                gap = length
+                if ino:
+                    gap -= needed(len(name))
+                    if name not in names:
+                        names[name] = base + offset << 32 | ino
+                if gap >= _SMALLEST:
+                    gaps[offset] = gap
+            index.starts.append(array("H", [row[0] for row in rows]))
+            index.gaps.append(gaps)
         return index
 
-    def _scan(self, directory: Inode, buf: Buf) -> list[tuple[int, int, int, bytes]]:
-        """The entries of a block: offset in it, length, inode and name. Raises Corrupt where they do not add up."""
+    def _scan(
+        self, directory: Inode, buf: Buf, start: int = 0, most: int = layout.MAX_BLOCK_SIZE
+    ) -> list[tuple[int, int, int, bytes]]:
+        """Up to `most` entries of a block, from the first that is not in front of byte `start` on.
+
+        Of each: offset in the block, length, inode and name. Raises Corrupt where they do not add up.
+        """
         data, size, unpack = bytes(buf.data), self._size, _HEAD.unpack_from
-        found = []
+        found: list[tuple[int, int, int, bytes]] = []
         offset = 0
-        while offset < size:
+        while offset < size and len(found) < most:
             ino, length, name_length, _ = unpack(data, offset)
             if size == layout.MAX_BLOCK_SIZE:
                 length = self._length(length)
-            start, end = offset + _HEAD.size, offset + length
-            if length < _HEAD.size + (name_length if ino else 0) or length & 3 or end > size:
+            name, end = offset + _HEAD_SIZE, offset + length
+            if length < _HEAD_SIZE + (name_length if ino else 0) or length & 3 or end > size:
                 raise Corrupt(f"bad entry at byte {offset} of a directory block", block=buf.block, inode=directory.num)
-            found.append((offset, length, ino, data[start : start + name_length]))
+            if offset >= start:
+                found.append((offset, length, ino, data[name : name + name_length]))
             offset = end
         return found
 
     # ---- changing --------------------------------------------------------------------------------------------------
 
-    async def _add(self, directory: Inode, index: RoomIndex, name: bytes, inode: Inode) -> Entry:
-        assert isinstance(directory, Ext2Inode)
+    def _room(self, index: RoomIndex, name: bytes) -> int:
         need = needed(len(name))
-        number = self._room_at_hand(index, need)
-        if number is None:
-            number = await self._with_room(directory, index, need)
-        if number == len(index.gaps):
-            buf = await self._grow(directory, number)
-            index.starts.append(array("H", [0]))
-            index.gaps.append((self._size, 0))
-            directory.size = max(directory.size, (number + 1) * self._size)
-        else:
-            buf = self._block_cached(directory, number) or await self._block(directory, number)
-        directory.flags &= ~layout.FLAG_INDEX
-        offset, length = self._split(index, number, buf, need)
-        self._store(buf, offset, length, inode, name)
-        return Entry(directory, name, number * self._size + offset, buf)
-
-    def _room_at_hand(self, index: RoomIndex, need: int) -> int | None:
-        """What `_with_room` would tell if it found room where it looks first; else None."""
         number = index.first.get(need, 0)
-        return number if number < len(index.gaps) and index.gaps[number][0] >= need else None
-
-    async def _with_room(self, directory: Inode, index: RoomIndex, need: int) -> int:
-        """The first block with a gap of `need` bytes, or the number of blocks."""
-        gaps = index.gaps
-        number = index.first.get(need, 0)
-        while number < len(gaps):
-            if gaps[number][0] < need and number in index.unsure:
-                await self._measure(directory, index, number)
-            if gaps[number][0] >= need:
-                break
+        while number < index.blocks:
+            for offset, gap in index.gaps[number].items():
+                if gap >= need:
+                    index.first[need] = number
+                    return number * self._size + offset
             number += 1
         index.first[need] = number
-        return number
+        return number * self._size
 
-    async def _measure(self, directory: Inode, index: RoomIndex, number: int) -> None:
-        with await self._block(directory, number) as buf:
-            rows = ((_gap(length, ino, name), offset) for offset, length, ino, name in self._scan(directory, buf))
-            index.gaps[number] = max(rows)
-        index.unsure.discard(number)
-
-    def _split(self, index: RoomIndex, number: int, buf: Buf, need: int) -> tuple[int, int]:
-        """Take the block's largest gap, of at least `need` bytes, for an entry: where it begins, and its length."""
-        gap, offset = index.gaps[number]
+    def _insert(self, directory: Inode, index: RoomIndex, buf: Buf, position: int, name: bytes, inode: Inode) -> int:
+        assert isinstance(directory, Ext2Inode)
+        number, offset = divmod(position, self._size)
+        if number == len(index.gaps):
+            index.starts.append(array("H", [0]))
+            index.gaps.append({0: self._size})
+            directory.size = max(directory.size, (number + 1) * self._size)
+        directory.flags &= ~layout.FLAG_INDEX
+        gaps, need = index.gaps[number], needed(len(name))
+        left = gaps.pop(offset) - need
         ino, length, name_length, kind = _HEAD.unpack_from(buf.data, offset)
         length = self._length(length)
         if ino:
@@ -182,33 +174,33 @@ class Ext2Directories(Directories[RoomIndex]):
             _HEAD.pack_into(buf.data, offset, ino, own, name_length, kind)
             offset, length = offset + own, length - own
             insort(index.starts[number], offset)
-        index.gaps[number] = (gap - need, offset)
-        if number in index.several:
-            index.unsure.add(number)
-        return offset, length
+        if left >= _SMALLEST:
+            gaps[offset] = left
+        self._store(buf, offset, length, inode, name)
+        return number * self._size + offset
 
     def _erase(self, entry: Entry, index: RoomIndex | None) -> None:
         data, (number, target) = entry.buf.data, divmod(entry.position, self._size)
-        starts = self._starts(data, target) if index is None else index.starts[number]
-        place = bisect_left(starts, target)
         length = self._length(_HEAD.unpack_from(data, target)[1])
         if target:
+            starts = self._starts(data, target) if index is None else index.starts[number]
+            place = bisect_left(starts, target)
             previous = starts[place - 1]
             ino, before, name_length, kind = _HEAD.unpack_from(data, previous)
-            _HEAD.pack_into(data, previous, ino, self._stored(before + length), name_length, kind)
-            gap = (before + length - (needed(name_length) if ino else 0), previous)
+            length += before
+            _HEAD.pack_into(data, previous, ino, self._stored(length), name_length, kind)
+            gap = length - (needed(name_length) if ino else 0)
             del starts[place]
         else:
+            previous, gap = 0, length
             _HEAD.pack_into(data, 0, 0, self._stored(length), 0, 0)
-            gap = (length, 0)
         self._volume.cache.mark_dirty(entry.buf, Order.DIRECTORY)
         if index is not None:
-            index.several.add(number)
-            known = index.gaps[number]
-            # a gap that the freed entry touched is part of the new one
-            index.gaps[number] = gap if known[1] in (target, gap[1]) else max(gap, known)
+            gaps = index.gaps[number]
+            gaps.pop(target, None)  # it is part of the one in front of it
+            gaps[previous] = gap
             for need, first in index.first.items():
-                if first > number and need <= gap[0]:
+                if first > number and need <= gap:
                     index.first[need] = number
 
     def _starts(self, data: memoryview, end: int) -> array[int]:
@@ -221,21 +213,24 @@ class Ext2Directories(Directories[RoomIndex]):
         return starts
 
     def _begin(self, directory: Inode, parent: Inode, buf: Buf) -> RoomIndex:
-        self._store(buf, 0, _SMALLEST, directory, b".")
-        self._store(buf, _SMALLEST, self._size - _SMALLEST, parent, b"..")
+        kind, rest = self._kind(directory), self._stored(self._size - _SMALLEST)
+        _DOTS.pack_into(buf.data, 0, directory.num, _SMALLEST, 1, kind, b".", parent.num, rest, 2, kind, b"..")
+        self._volume.cache.mark_dirty(buf, Order.DIRECTORY)
         directory.size = self._size
         names = {b".": directory.num, b"..": _SMALLEST << 32 | parent.num}
-        return RoomIndex(names, [array("H", [0, _SMALLEST])], [(self._size - 2 * _SMALLEST, _SMALLEST)])
+        return RoomIndex(names, 1, [array("H", [0, _SMALLEST])], [{_SMALLEST: self._size - 2 * _SMALLEST}])
 
     def _write(self, buf: Buf, position: int, inode: Inode, name: bytes) -> None:
         offset = position % self._size
         self._store(buf, offset, self._length(_HEAD.unpack_from(buf.data, offset)[1]), inode, name)
 
     def _store(self, buf: Buf, offset: int, length: int, inode: Inode, name: bytes) -> None:
-        kind = layout.FILE_TYPES[inode.mode & 0o170000] if self._typed else 0
         size = len(name)
-        _form(size).pack_into(buf.data, offset, inode.num, self._stored(length), size, kind, name)
+        _form(size).pack_into(buf.data, offset, inode.num, self._stored(length), size, self._kind(inode), name)
         self._volume.cache.mark_dirty(buf, Order.DIRECTORY)
+
+    def _kind(self, inode: Inode) -> int:
+        return layout.FILE_TYPES[inode.mode & 0o170000] if self._typed else 0
 
     def _empty(self) -> bytes:
         return _HEAD.pack(0, self._stored(self._size), 0, 0).ljust(self._size, b"\0")
@@ -245,9 +240,4 @@ class Ext2Directories(Directories[RoomIndex]):
         return self._size if self._size == layout.MAX_BLOCK_SIZE and stored in (0, 0xFFFF) else stored
 
     def _stored(self, length: int) -> int:
-        return min(length, 0xFFFF)
-
-
-def _gap(length: int, ino: int, name: bytes) -> int:
-    """The bytes of an entry that a new one could take."""
-    return length - needed(len(name)) if ino else length
+        return length if length <= 0xFFFF else 0xFFFF

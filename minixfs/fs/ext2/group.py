@@ -54,15 +54,19 @@ class Groups:
             _check(superblock, number, group)
         return cls(superblock, groups, first_block)
 
-    def count(self, number: int, *, blocks: int = 0, inodes: int = 0, directories: int = 0) -> None:
-        """Add to the counts of a group."""
+    def count_blocks(self, number: int, freed: int) -> None:
+        """So many more blocks of a group are free (or, negative, fewer)."""
+        self.table[number].free_blocks += freed
+        self.free_blocks += freed
+        self._changed.add(number)
+
+    def count_inodes(self, number: int, freed: int, directories: int) -> None:
+        """So many more inodes of a group are free, among them directories (or, negative, fewer)."""
         group = self.table[number]
-        group.free_blocks += blocks
-        group.free_inodes += inodes
-        group.directories += directories
-        self.free_blocks += blocks
-        self.free_inodes += inodes
-        self.directories += directories
+        group.free_inodes += freed
+        group.directories -= directories
+        self.free_inodes += freed
+        self.directories -= directories
         self._changed.add(number)
 
     async def store(self, cache: BlockCache) -> None:

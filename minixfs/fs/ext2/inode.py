@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import stat
 import struct
+from functools import lru_cache
 
 from minixfs.fs.disk.inode import Codec, Inode
 from minixfs.fs.disk.volume import NS
@@ -25,6 +26,7 @@ _GENERATION, _GENERATION_AT = layout.INODE.part("i_generation", "i_generation")
 _ACL, _ACL_AT = layout.INODE.part("i_file_acl", "i_size_high")
 _OWNER, _OWNER_AT = layout.INODE.part("i_uid_high", "i_gid_high")
 
+_XATTR_MAGIC = layout.XATTR_MAGIC.to_bytes(4, "little")
 _EXTRA_AT = layout.INODE.size
 _BIRTH, _BIRTH_AT = layout.INODE_EXTRA.part("i_crtime", "i_crtime_extra")
 _FINE = [layout.INODE_EXTRA.part("i_ctime_extra", last)[0] for last in layout.INODE_EXTRA.fields[2:5]]
@@ -33,13 +35,15 @@ _FINE_AT = layout.INODE_EXTRA.offsets["i_ctime_extra"]
 
 
 class Ext2Inode(Inode):
-    """`flags` are those of chattr(1); `acl_block` holds extended attributes; `raw` is the record as it was loaded."""
+    """`flags` are those of chattr(1); `acl_block` holds extended attributes; `raw` is the record as it was loaded, in
+    which others begin at byte `attributes_at`."""
 
-    __slots__ = ("acl_block", "flags", "raw")
+    __slots__ = ("acl_block", "attributes_at", "flags", "raw")
 
     flags: int
     acl_block: int
     raw: bytearray
+    attributes_at: int
 
     @property
     def has_zones(self) -> bool:
@@ -47,6 +51,14 @@ class Ext2Inode(Inode):
         if kind == stat.S_IFLNK:
             return self.size > layout.FAST_SYMLINK_MAX
         return kind in (stat.S_IFREG, stat.S_IFDIR)
+
+    @property
+    def may_have_attributes(self) -> bool:
+        return self.acl_block != 0 or self.raw.startswith(_XATTR_MAGIC, self.attributes_at)
+
+    @property
+    def zones_besides(self) -> int:
+        return int(self.acl_block != 0)
 
     @property
     def rdev(self) -> int:
@@ -83,6 +95,7 @@ class Ext2Codec(Codec):
         if self.size > _EXTRA_AT:
             extra = min(max(superblock.want_extra_isize, 4), self.size - _EXTRA_AT) & ~3
             self._blank[_EXTRA_AT : _EXTRA_AT + 2] = extra.to_bytes(2, "little")
+        self._blank_attributes_at = self._attributes_at(self._blank)
         self._has_birth = self._extra(self._blank) >= _BIRTH_AT + _BIRTH.size
 
     def locate(self, number: int) -> tuple[int, int]:
@@ -93,6 +106,7 @@ class Ext2Codec(Codec):
     def load(self, number: int, data: memoryview, offset: int) -> Ext2Inode:
         inode = Ext2Inode(number)
         inode.raw = raw = bytearray(data[offset : offset + self.size])
+        inode.attributes_at = self._attributes_at(raw)
         (
             inode.mode, uid, size, atime, ctime, mtime, _, gid, inode.nlinks, sectors, inode.flags, _, *rest
         ) = _RECORD.unpack_from(raw)  # fmt: skip
@@ -135,6 +149,7 @@ class Ext2Codec(Codec):
         inode.acl_block = 0
         inode.flags = parent.flags & _inherited(mode)
         inode.raw = raw = bytearray(self._blank)
+        inode.attributes_at = self._blank_attributes_at
         _GENERATION.pack_into(raw, _GENERATION_AT, random.getrandbits(32))
         if self._has_birth:
             _BIRTH.pack_into(raw, _EXTRA_AT + _BIRTH_AT, *_split(now))
@@ -145,6 +160,10 @@ class Ext2Codec(Codec):
     def _extra(self, raw: bytearray) -> int:
         """How many bytes behind the first 128 the record has, as far as it says so."""
         return min(raw[_EXTRA_AT] | raw[_EXTRA_AT + 1] << 8, self.size - _EXTRA_AT) if self.size > _EXTRA_AT else 0
+
+    def _attributes_at(self, raw: bytearray) -> int:
+        """Behind the fields that the record says it has; where it says nothing, there is no place for attributes."""
+        return _EXTRA_AT + (self._extra(raw) or len(raw) - _EXTRA_AT)
 
     def _fine_stamps(self, raw: bytearray) -> int:
         """How many of the three stamps have finer parts in the record."""
@@ -157,6 +176,7 @@ def _join(seconds: int, fine: int) -> int:
     return seconds * NS + min(fine >> 2, NS - 1)
 
 
+@lru_cache(16)  # the stamps of an inode are often the same
 def _split(time: int) -> tuple[int, int]:
     """A stamp as two words: its low seconds; nanoseconds and what the seconds have above 32 bits."""
     seconds, fine = divmod(time, NS)

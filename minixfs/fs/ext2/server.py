@@ -121,7 +121,7 @@ class Ext2Server(DiskFileServer):
     # ---- extended attributes ---------------------------------------------------------------------------------------
 
     async def getxattr(self, ino: int, name: bytes) -> bytes:
-        if self.gate.open and not self._attributes.has_any(self._file(ino)):
+        if self.gate.open and not self._file(ino).may_have_attributes:
             raise PosixError(errno.ENODATA)
         return await self._read_attribute(ino, name)
 
@@ -171,7 +171,7 @@ class Ext2Server(DiskFileServer):
         inode.ctime = self.volume.now()
 
     async def inherits_acl(self, directory: int) -> bool:
-        if self.gate.open and not self._attributes.has_any(self._file(directory)):
+        if self.gate.open and not self._file(directory).may_have_attributes:
             return False
         return await self._has_default(directory)
 
@@ -182,8 +182,6 @@ class Ext2Server(DiskFileServer):
     async def adorn(self, inode: Inode, parent: Inode) -> None:
         assert isinstance(inode, Ext2Inode)
         assert isinstance(parent, Ext2Inode)
-        if not self._attributes.has_any(parent):
-            return
         default = (await self._attributes.read(parent)).get(acl.DEFAULT)
         if default is None or inode.is_symlink:
             return
@@ -196,7 +194,7 @@ class Ext2Server(DiskFileServer):
 
     async def _mode_changes(self, inode: Inode, mode: int) -> None:
         assert isinstance(inode, Ext2Inode)
-        if not self._attributes.has_any(inode):
+        if not inode.may_have_attributes:
             return
         value = (await self._attributes.read(inode)).get(acl.ACCESS)
         if value is not None:
@@ -206,10 +204,6 @@ class Ext2Server(DiskFileServer):
     async def _release(self, inode: Inode) -> None:
         assert isinstance(inode, Ext2Inode)
         await self._attributes.release(inode)
-
-    def _zones_besides(self, inode: Inode) -> int:
-        assert isinstance(inode, Ext2Inode)
-        return int(inode.acl_block != 0)
 
     def _file(self, number: int) -> Ext2Inode:
         """An inode that VFS holds a reference to."""

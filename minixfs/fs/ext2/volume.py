@@ -96,32 +96,47 @@ class Ext2Volume(Volume):
     def goal(self, inode: Inode) -> int:
         return inode.search_zone or inode.zones[0] or self.superblock.group_start(self.group_of(inode.num))
 
+    def _claim_zone(self, near: int) -> int:
+        number, origin = self._home(near)
+        bitmap = self._block_map(number)
+        bit = max(origin, bitmap.lowest_free)
+        if self._room() <= 0 or self.groups.table[number].free_blocks <= 0 or not bitmap.claim(bit):
+            return 0
+        return self._taken(number, bit, 1)
+
     async def _find_zones(self, near: int, wanted: int) -> tuple[int, int] | None:
-        superblock, groups = self.superblock, self.groups
-        room = groups.free_blocks - (self.reserved if self._keeps_reserve else 0)
+        room, table = self._room(), self.groups.table
         if room <= 0:
             return None
-        wanted = min(wanted, room)
-        first = (near or self._zone_hint) - superblock.first_data_block
-        home, origin = divmod(first, superblock.blocks_per_group)
-        for step in range(len(groups.table) + 1):
-            number = (home + step) % len(groups.table)
-            if groups.table[number].free_blocks <= 0:
+        home, origin = self._home(near)
+        for step in range(len(table) + 1):
+            number = (home + step) % len(table)
+            if table[number].free_blocks <= 0:
                 continue
-            bitmap = self._block_map(number)
-            bit, count = max(origin if step == 0 else 0, bitmap.lowest_free), 1
-            if wanted > 1 or not bitmap.claim(bit):
-                found = await bitmap.allocate(bit, wanted)
-                if found is None:
-                    continue
-                bit, count = found
-            block = superblock.group_start(number) + bit
-            groups.count(number, blocks=-count)
-            if self._has_metadata(block, count):
-                raise Corrupt("the block bitmap has metadata as free", block=block)
-            self._zone_hint = block + count
-            return block, count
+            found = await self._block_map(number).allocate(0 if step else origin, min(wanted, room))
+            if found is not None:
+                return self._taken(number, *found), found[1]
         return None
+
+    def _room(self) -> int:
+        """How many blocks may be handed out."""
+        return self.groups.free_blocks - (self.reserved if self._keeps_reserve else 0)
+
+    def _home(self, near: int) -> tuple[int, int]:
+        """Where to begin to look for a block: the group, and the bit of its bitmap."""
+        superblock = self.superblock
+        first = (near or self._zone_hint) - superblock.first_data_block
+        number, bit = divmod(first, superblock.blocks_per_group)
+        return number % len(self.groups.table), bit
+
+    def _taken(self, number: int, bit: int, count: int) -> int:
+        """Account for bits that were set in the block bitmap of a group; return the first block."""
+        block = self.superblock.group_start(number) + bit
+        self.groups.count_blocks(number, -count)
+        if self._has_metadata(block, count):
+            raise Corrupt("the block bitmap has metadata as free", block=block)
+        self._zone_hint = block + count
+        return block
 
     def _release_zones(self, zone: int, count: int) -> None:
         while count:
@@ -135,7 +150,7 @@ class Ext2Volume(Volume):
 
     def check_zones(self, zone: int, count: int, inode: int) -> None:
         super().check_zones(zone, count, inode)
-        if self._metadata_starts[bisect_left(self._metadata_ends, zone)] < zone + count:
+        if self._has_metadata(zone, count):
             raise Corrupt(f"block {zone} of a file has metadata", inode=inode)
 
     def _has_metadata(self, block: int, count: int) -> bool:
@@ -169,32 +184,39 @@ class Ext2Volume(Volume):
         """The group of an inode."""
         return (number - 1) // self.superblock.inodes_per_group
 
+    def _claim_inode(self, mode: int, parent: Inode) -> int:
+        number = self._group_for(mode, parent)
+        bitmap = self._inode_map(number)
+        bit = bitmap.lowest_free
+        if self.groups.table[number].free_inodes <= 0 or not bitmap.claim(bit):
+            return 0
+        return self._inode_taken(number, bit, mode)
+
     async def _find_inode(self, mode: int, parent: Inode) -> int | None:
-        if not self.groups.free_inodes:
-            return None
-        directory = stat.S_ISDIR(mode)
-        start = self._group_for_directory(parent) if directory else self._group_for_file(parent)
-        per_group = self.superblock.inodes_per_group
-        for step in range(len(self.groups.table)):
-            number = (start + step) % len(self.groups.table)
-            if self.groups.table[number].free_inodes <= 0:
+        table = self.groups.table
+        start = self._group_for(mode, parent)
+        for step in range(len(table)):
+            number = (start + step) % len(table)
+            if table[number].free_inodes <= 0:
                 continue
-            bitmap = self._inode_map(number)
-            bit = bitmap.lowest_free
-            if not bitmap.claim(bit):
-                found = await bitmap.allocate(bit)
-                if found is None:
-                    continue
-                bit = found[0]
-            self.groups.count(number, inodes=-1, directories=int(directory))
-            return number * per_group + bit + 1
+            found = await self._inode_map(number).allocate(0)
+            if found is not None:
+                return self._inode_taken(number, found[0], mode)
         return None
+
+    def _inode_taken(self, number: int, bit: int, mode: int) -> int:
+        """Account for a bit that was set in the inode bitmap of a group; return the inode's number."""
+        self.groups.count_inodes(number, -1, -stat.S_ISDIR(mode))
+        return number * self.superblock.inodes_per_group + bit + 1
 
     def free_inode(self, inode: Inode) -> None:
         number, bit = divmod(inode.num - 1, self.superblock.inodes_per_group)
         self._inode_map(number).free(bit)
         self._freed.add(number)
         self._freed_inodes[inode.num] = int(inode.is_directory)
+
+    def _group_for(self, mode: int, parent: Inode) -> int:
+        return self._group_for_directory(parent) if stat.S_ISDIR(mode) else self._group_for_file(parent)
 
     def _group_for_file(self, parent: Inode) -> int:
         """The directory's group, or one that a walk of doubling steps finds, with inodes and blocks."""
@@ -219,10 +241,11 @@ class Ext2Volume(Volume):
             order = [(start + step) % len(table) for step in range(len(table))]
             good = [n for n in order if table[n].free_inodes >= max(inodes, 1) and table[n].free_blocks >= blocks]
             return min(good, key=lambda number: table[number].directories, default=home)
+        inodes, blocks = max(inodes // 2, 1), blocks // 2
         for step in range(len(table)):
-            group = table[(home + step) % len(table)]
-            if group.free_inodes >= max(inodes // 2, 1) and group.free_blocks >= blocks // 2:
-                return (home + step) % len(table)
+            number = (home + step) % len(table)
+            if table[number].free_inodes >= inodes and table[number].free_blocks >= blocks:
+                return number
         return home
 
     # ---- frees and counts ------------------------------------------------------------------------------------------
@@ -236,12 +259,12 @@ class Ext2Volume(Volume):
             first_inode = number * self.superblock.inodes_per_group + 1
 
             def freed_blocks(bit: int, count: int, number: int = number) -> None:
-                self.groups.count(number, blocks=count)
+                self.groups.count_blocks(number, count)
                 self._freed_blocks -= count
 
             def freed_inodes(bit: int, count: int, number: int = number, first: int = first_inode) -> None:
                 directories = sum(self._freed_inodes.pop(first + bit + step) for step in range(count))
-                self.groups.count(number, inodes=count, directories=-directories)
+                self.groups.count_inodes(number, count, directories)
 
             for bitmap, freed in ((self._inode_map(number), freed_inodes), (self._block_map(number), freed_blocks)):
                 while bitmap.pending:

@@ -45,17 +45,12 @@ def parse_block(data: bytes | memoryview, block: int) -> Attributes:
 
 def parse_inline(area: bytes | memoryview, inode: int) -> Attributes:
     """The set in what is left of an inode's record; none without the magic number. Raises Corrupt."""
-    if not is_inline(area, 0):
+    if len(area) < _MAGIC.size + len(_END) or _MAGIC.unpack_from(area)[0] != layout.XATTR_MAGIC:
         return {}
     try:
         return _parse(area, _MAGIC.size, _MAGIC.size)
     except ValueError as error:
         raise Corrupt(str(error), inode=inode) from None
-
-
-def is_inline(record: bytes | bytearray | memoryview, start: int) -> bool:
-    """Whether there is a set at byte `start` of an inode's record, by the magic number."""
-    return len(record) >= start + _MAGIC.size + len(_END) and _MAGIC.unpack_from(record, start)[0] == layout.XATTR_MAGIC
 
 
 def build_block(attributes: Attributes, size: int, references: int = 1) -> bytes | None:

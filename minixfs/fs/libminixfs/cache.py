@@ -100,6 +100,10 @@ class BlockCache:
                 break
             await loading.wait()
         self._misses += 1
+        if not read and self._make_room():
+            buf, _ = self._take(block, ino, file_offset)
+            self._bufs[block] = buf
+            return buf
         event = self._loading[block] = self.device.runtime.event()
         try:
             buf = await self._new_buffer(block, ino, file_offset, read)
@@ -149,7 +153,8 @@ class BlockCache:
 
     def blank(self, blocks: Iterable[int], content: bytes) -> None:
         """What the disk has in these new blocks must never be seen: `flush` replaces it before it writes anything."""
-        self._blank |= dict.fromkeys(blocks, content)
+        for block in blocks:
+            self._blank[block] = content
 
     def forget(self, blocks: Iterable[int]) -> None:
         """The blocks were freed: drop them unwritten, and VM's pages and file associations with them."""
@@ -293,17 +298,11 @@ class BlockCache:
     # ---- inside ----------------------------------------------------------------------------------------------------
 
     async def _new_buffer(self, block: int, ino: int, file_offset: int, read: bool) -> Buf:
-        while len(self._bufs) >= self.capacity:
-            if self._lru:
-                self._evict()
-            elif not await self._write_early():
+        while not self._make_room():
+            if not await self._write_early():
                 break  # better a larger cache than a dead mount
-        mapped = self._map_spilled(block)
-        buf = mapped or self._allocate(block)
-        if buf is None:
-            raise NoSpace(message="all pages of the cache are in use; mount with a larger cache_size=")
-        self._associate(buf, ino, file_offset)
-        if read and mapped is None:
+        buf, filled = self._take(block, ino, file_offset)
+        if read and not filled:
             try:
                 if not await self._read_run([buf]):
                     raise DeviceError(message=f"{self.device.name}: block {block} lies beyond the end of the device")
@@ -312,6 +311,21 @@ class BlockCache:
                 raise
         self._bufs[block] = buf
         return buf
+
+    def _make_room(self) -> bool:
+        """Let go of idle clean buffers until there is room for one more, if there are enough of them."""
+        while len(self._bufs) >= self.capacity and self._lru:
+            self._evict()
+        return len(self._bufs) < self.capacity
+
+    def _take(self, block: int, ino: int, file_offset: int) -> tuple[Buf, bool]:
+        """A buffer for a block that has none, and whether VM still had the contents. Raises NoSpace."""
+        mapped = self._map_spilled(block)
+        buf = mapped or self._allocate(block)
+        if buf is None:
+            raise NoSpace(message="all pages of the cache are in use; mount with a larger cache_size=")
+        self._associate(buf, ino, file_offset)
+        return buf, mapped is not None
 
     async def _read_run(self, bufs: Sequence[Buf]) -> int:
         """Fill buffers of consecutive blocks; return how many of them were filled whole."""

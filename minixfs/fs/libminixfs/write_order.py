@@ -10,22 +10,21 @@ who is about to close one (`binds`) writes everything out first.
 from __future__ import annotations
 
 from collections.abc import Collection
-from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from minixfs.fs.libminixfs.buffer import Buf
 
 
-class Order(IntEnum):
+class Order:
     """When a dirty buffer may reach the disk, first to last."""
 
-    DATA = 0
-    MAP = 1
-    INDIRECT = 2
+    DATA: Final = 0
+    MAP: Final = 1
+    INDIRECT: Final = 2
     """Pointers to data; `INDIRECT + 1` and `+ 2` are the second and third level."""
-    INODE = 5
-    DIRECTORY = 6
+    INODE: Final = 5
+    DIRECTORY: Final = 6
 
 
 class WriteOrder:

@@ -54,19 +54,27 @@ class MfsDirectories(Directories[SlotIndex]):
                             break
         return found
 
-    async def block_for_new(self, directory: Inode, name: bytes) -> int | None:
-        index = await self._index(directory)
-        slot = index.free[0] if index.free else index.end
-        if slot % self._per_block == 0 and slot == index.end:
-            return None
-        with await self._block(directory, slot // self._per_block) as buf:
-            return buf.block
-
     def _block_of(self, position: int) -> int:
         return position // self._per_block
 
+    def _search_block(self, directory: Inode, number: int, buf: Buf, name: bytes) -> int:
+        size = self._entry.size
+        in_front = size - self._name_max
+        end = directory.size - number * self._volume.block_size
+        data = bytes(buf.data[: min(end // size, self._per_block) * size])
+        stored = name if len(name) == self._name_max else name + b"\0"
+        at = data.find(stored)
+        while at >= 0:
+            if at % size == in_front:
+                ino, _ = self._entry.unpack_from(data, at - in_front)
+                if ino:
+                    return int(ino)
+            at = data.find(stored, at + 1)
+        return 0
+
     async def _read_index(self, directory: Inode) -> SlotIndex:
-        index = SlotIndex({}, end=directory.size // self._entry.size)
+        end = directory.size // self._entry.size
+        index = SlotIndex({}, -(-end // self._per_block), end=end)
         slot = 0
         while slot < index.end:
             with await self._block(directory, slot // self._per_block) as buf:
@@ -80,21 +88,17 @@ class MfsDirectories(Directories[SlotIndex]):
                     slot += 1
         return index
 
-    async def _add(self, directory: Inode, index: SlotIndex, name: bytes, inode: Inode) -> Entry:
-        slot = index.free[0] if index.free else index.end
-        number = slot // self._per_block
-        grows = slot == index.end and slot % self._per_block == 0
-        if grows:
-            buf = await self._grow(directory, number)
-        else:
-            buf = self._block_cached(directory, number) or await self._block(directory, number)
-        self._store(buf, slot, inode.num, name)
-        if slot == index.end:
+    def _room(self, index: SlotIndex, name: bytes) -> int:
+        return index.free[0] if index.free else index.end
+
+    def _insert(self, directory: Inode, index: SlotIndex, buf: Buf, position: int, name: bytes, inode: Inode) -> int:
+        self._store(buf, position, inode.num, name)
+        if position == index.end:
             index.end += 1
             directory.size = max(directory.size, index.end * self._entry.size)
         else:
             heapq.heappop(index.free)
-        return Entry(directory, name, slot, buf)
+        return position
 
     def _erase(self, entry: Entry, index: SlotIndex | None) -> None:
         """A freed slot keeps its name, as an aid to who wants to undelete it."""
@@ -103,10 +107,10 @@ class MfsDirectories(Directories[SlotIndex]):
             heapq.heappush(index.free, entry.position)
 
     def _begin(self, directory: Inode, parent: Inode, buf: Buf) -> SlotIndex:
-        self._write(buf, 0, directory, b".")
-        self._write(buf, 1, parent, b"..")
+        self._store(buf, 0, directory.num, b".")
+        self._store(buf, 1, parent.num, b"..")
         directory.size = 2 * self._entry.size
-        return SlotIndex({b".": directory.num, b"..": 1 << 32 | parent.num}, end=2)
+        return SlotIndex({b".": directory.num, b"..": 1 << 32 | parent.num}, 1, end=2)
 
     def _write(self, buf: Buf, position: int, inode: Inode, name: bytes) -> None:
         self._store(buf, position, inode.num, name)

@@ -62,13 +62,19 @@ class MfsVolume(Volume):
         self._zone_hint = 1
         self._inode_hint = 1
 
+    def _claim_zone(self, near: int) -> int:
+        bit = self._bit(near) if near else self._zone_hint
+        if not self.zone_map.claim(bit):
+            return 0
+        if not near:
+            self._zone_hint = bit + 1
+        return bit + self.first_data_zone - 1
+
     async def _find_zones(self, near: int, wanted: int) -> tuple[int, int] | None:
-        bit, count = self._bit(near) if near else self._zone_hint, 1
-        if wanted > 1 or not self.zone_map.claim(bit):
-            found = await self.zone_map.allocate(bit, wanted)
-            if found is None:
-                return None
-            bit, count = found
+        found = await self.zone_map.allocate(self._bit(near) if near else self._zone_hint, wanted)
+        if found is None:
+            return None
+        bit, count = found
         if not near:
             self._zone_hint = bit + count
         return bit + self.first_data_zone - 1, count
@@ -79,15 +85,19 @@ class MfsVolume(Volume):
     def _bit(self, zone: int) -> int:
         return zone - self.first_data_zone + 1
 
-    async def _find_inode(self, mode: int, parent: Inode) -> int | None:
+    def _claim_inode(self, mode: int, parent: Inode) -> int:
         number = self._inode_hint
         if not self.inode_map.claim(number):
-            found = await self.inode_map.allocate(number)
-            if found is None:
-                return None
-            number = found[0]
+            return 0
         self._inode_hint = number + 1
         return number
+
+    async def _find_inode(self, mode: int, parent: Inode) -> int | None:
+        found = await self.inode_map.allocate(self._inode_hint)
+        if found is None:
+            return None
+        self._inode_hint = found[0] + 1
+        return found[0]
 
     def free_inode(self, inode: Inode) -> None:
         self.inode_map.free(inode.num)
