@@ -11,11 +11,16 @@ from __future__ import annotations
 import logging
 import stat
 from collections import deque
+from typing import TYPE_CHECKING
 
 from minixfs.daemon.tll import Rank, ThreeLevelLock
 from minixfs.errors import MinixFsError, TooManyOpen
 from minixfs.fs.protocol import FileServer, Node
 from minixfs.hw.runtime import Runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +91,15 @@ class Vmnt:
         another inode number, these two change places."""
         root = self.fs.root_inode
         return self._key | (1 if ino == root else root if ino == 1 else ino)
+
+    def keys_of(self, inos: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """As `key_of`, for many."""
+        root = self.fs.root_inode
+        keys = inos.copy()
+        keys |= self._key
+        keys[inos == 1] = self._key | root
+        keys[inos == root] = self._key | 1
+        return keys
 
     def ino_of(self, key: int) -> int:
         """The inode number behind the key of one of our vnodes."""

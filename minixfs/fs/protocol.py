@@ -15,10 +15,13 @@ from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from minixfs.errors import NotImplementedBy
 from minixfs.hw.blockdev.device import Buffer, Data
+
+if TYPE_CHECKING:
+    from minixfs.fs.dirtable import DirTable
 
 
 @dataclass(slots=True)
@@ -250,6 +253,10 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
 
     async def getdents(self, ino: int, position: int, count: int) -> list[DirEntry]:
         """Up to `count` entries from `position` on, ``.`` and ``..`` included; an empty list at the end."""
+        self._unknown()
+
+    async def getdents_table(self, ino: int, position: int, count: int) -> DirTable:
+        """As `getdents`, as columns: about `count` entries, at least one unless that is the end."""
         self._unknown()
 
     async def getnodes(self, entries: Sequence[DirEntry]) -> list[tuple[Node, Stat] | None]:

@@ -282,7 +282,17 @@ def test_lengths_that_do_not_add_up(length: int) -> None:
     image = bytearray(disk.snapshot())
     image[block * 1024 + 12 + 4 : block * 1024 + 12 + 6] = struct.pack("<H", length)
     fs = Served(RamDisk(image), Settings(errors="remount-ro"))
-    for request in (lambda: fs.find(b"d/file"), lambda: fs.names(b"d"), lambda: fs.find(b"d/new")):
+
+    def columns() -> None:
+        with fs.at(b"d") as ino:
+            fs.getdents_table(ino, 0, 10)
+
+    for request in (
+        lambda: fs.find(b"d/file"),
+        lambda: fs.names(b"d"),
+        lambda: fs.find(b"d/new"),
+        columns,
+    ):
         with pytest.raises(Corrupt):
             request()
         fs.check()

@@ -33,6 +33,7 @@ from minixfs.errors import (
     NotFound,
     NotPermitted,
 )
+from minixfs.fs.dirtable import DirTable
 from minixfs.fs.protocol import DirEntry, Mounted, Node, Stat, StatVfs, Time, TimeUpdate
 from minixfs.fs.server import DiskServer
 from minixfs.hw.blockdev.device import Buffer, Data
@@ -209,6 +210,9 @@ class FakeFs(Recorder, DiskServer):
     async def getdents(self, ino: int, position: int, count: int) -> list[DirEntry]:
         names = list(self.opened(ino).names.items())[position : position + count]
         return [DirEntry(number, position + index + 1, name) for index, (name, number) in enumerate(names)]
+
+    async def getdents_table(self, ino: int, position: int, count: int) -> DirTable:
+        return DirTable.of(await self.getdents(ino, position, count))
 
     @recorded
     async def getnodes(self, entries: Sequence[DirEntry]) -> list[tuple[Node, Stat] | None]:

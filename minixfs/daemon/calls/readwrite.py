@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from minixfs.daemon.call import Call
 from minixfs.daemon.calls.protect import W_BIT, require, require_writable
@@ -13,6 +14,9 @@ from minixfs.daemon.tll import READ, WRITE
 from minixfs.errors import BadDescriptor, InvalidArgument, IsDirectory, MinixFsError
 from minixfs.fs.protocol import DirEntry
 from minixfs.hw.blockdev.device import Buffer, Data
+
+if TYPE_CHECKING:
+    from minixfs.fs.dirtable import DirTable
 
 MAX_POSITION = 2**63 - 1
 
@@ -142,6 +146,16 @@ async def getdents_at(call: Call, directory: Vnode, position: int, count: int) -
         await directory.lock.acquire(READ, call)
     try:
         return await directory.fs.getdents(directory.ino, position, count)
+    finally:
+        directory.lock.release(call)
+
+
+async def getdents_table_at(call: Call, directory: Vnode, position: int, count: int) -> DirTable:
+    """As `getdents_at`, as columns; see `FileServer.getdents_table`."""
+    if not directory.lock.try_acquire(READ, call):
+        await directory.lock.acquire(READ, call)
+    try:
+        return await directory.fs.getdents_table(directory.ino, position, count)
     finally:
         directory.lock.release(call)
 

@@ -19,44 +19,33 @@ _PADDING = [bytes(-length % 8) for length in range(8)]
 
 
 async def names(call: Call, directory: Vnode, position: int, room: int) -> bytes:
-    """The names from `position` on in `room` bytes, with inode numbers. Of what type these are is not said."""
-    key_of = directory.vmnt.key_of
-    reply: list[bytes] = []
-    while entries := await _some(call, directory, position, room, 0, reply):
-        for entry in entries:
-            reply.append(_dirent(key_of(entry.ino), entry, 0))
-            room -= len(reply[-1])
-        position = entries[-1].next
-    return b"".join(reply)
+    """The names from `position` on in `room` bytes, with inode numbers, and of what type these are where names tell."""
+    table = await readwrite.getdents_table_at(call, directory, position, room // (DIRENT.size + USUAL_NAME))
+    return table.packed(directory.vmnt.keys_of(table.inos), room)
 
 
 async def nodes(call: Call, directory: Vnode, position: int, room: int, known: KnownNodes) -> bytes:
     """The names from `position` on in `room` bytes, each with the node that it leads to."""
     key_of = directory.vmnt.key_of
     reply: list[bytes] = []
-    while entries := await _some(call, directory, position, room, ENTRY_SIZE, reply):
+    while entries := await _that_fit(call, directory, position, room, bool(reply)):
         for entry, (told, mode) in zip(entries, await known.entries(directory, entries), strict=True):
-            reply.append(told + _dirent(key_of(entry.ino), entry, stat.S_IFMT(mode) >> 12))
+            name = entry.name
+            head = DIRENT.pack(key_of(entry.ino), entry.next, len(name), stat.S_IFMT(mode) >> 12)
+            reply.append(told + head + name + _PADDING[len(name) % 8])
             room -= len(reply[-1])
         position = entries[-1].next
     return b"".join(reply)
 
 
-async def _some(
-    call: Call, directory: Vnode, position: int, room: int, extra: int, reply: list[bytes]
-) -> list[DirEntry]:
+async def _that_fit(call: Call, directory: Vnode, position: int, room: int, has_some: bool) -> list[DirEntry]:
     """The next entries that fit: none at the end of the directory, or when asking once more is not worth while."""
-    wanted = room // (extra + DIRENT.size + USUAL_NAME)
-    if wanted < FEW and reply:
+    wanted = room // (ENTRY_SIZE + DIRENT.size + USUAL_NAME)
+    if wanted < FEW and has_some:
         return []
     entries = await readwrite.getdents_at(call, directory, position, wanted)
     for index, entry in enumerate(entries):
-        room -= extra + DIRENT.size + len(entry.name) + -len(entry.name) % 8
+        room -= ENTRY_SIZE + DIRENT.size + len(entry.name) + -len(entry.name) % 8
         if room < 0:
             return entries[:index]
     return entries
-
-
-def _dirent(key: int, entry: DirEntry, kind: int) -> bytes:
-    name = entry.name
-    return DIRENT.pack(key, entry.next, len(name), kind) + name + _PADDING[len(name) % 8]

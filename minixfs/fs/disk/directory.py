@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from minixfs.errors import Corrupt, Exists, FileTooBig, InvalidArgument, NameTooLong, NotDirectory, NotFound
 from minixfs.fs.disk.inode import Inode, InodeTable
@@ -24,6 +24,9 @@ from minixfs.fs.disk.volume import Volume
 from minixfs.fs.disk.zones import ZoneMap
 from minixfs.fs.libminixfs.buffer import Buf
 from minixfs.fs.protocol import DirEntry
+
+if TYPE_CHECKING:
+    from minixfs.fs.dirtable import DirTable
 
 MAPPED_DIRECTORIES = 4096
 """Directories whose disk blocks are remembered at once."""
@@ -144,6 +147,10 @@ class Directories(ABC, Generic[I]):
     @abstractmethod
     async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
         """Up to `count` entries from `position` on, in order of position."""
+
+    @abstractmethod
+    async def table(self, directory: Inode, position: int, count: int) -> DirTable:
+        """About `count` entries from `position` on, at least one unless that is the end."""
 
     # ---- changing --------------------------------------------------------------------------------------------------
 

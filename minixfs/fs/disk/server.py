@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import stat
 from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
 
 from minixfs.errors import Busy, InvalidArgument, IsDirectory, MinixFsError, NotDirectory, NotFound
 from minixfs.fs.disk.inode import Inode
@@ -20,6 +21,9 @@ from minixfs.fs.disk.volume import NS
 from minixfs.fs.protocol import DirEntry, Node, Stat, StatVfs, Time, TimeUpdate
 from minixfs.fs.server import modifier, reader
 from minixfs.hw.blockdev.device import Buffer, Data
+
+if TYPE_CHECKING:
+    from minixfs.fs.dirtable import DirTable
 
 log = logging.getLogger(__name__)
 
@@ -142,11 +146,14 @@ class DiskFileServer(DiskMount):
     @reader
     async def getdents(self, ino: int, position: int, count: int) -> list[DirEntry]:
         directory = self.inodes.open(ino)
-        if position < 0:
-            raise NotFound
-        if not directory.nlinks:
-            return []
-        found = await self._directories.entries(directory, position, count)
+        found = await self._directories.entries(directory, _to_list_from(directory, position), count)
+        self._accessed(directory)
+        return found
+
+    @reader
+    async def getdents_table(self, ino: int, position: int, count: int) -> DirTable:
+        directory = self.inodes.open(ino)
+        found = await self._directories.table(directory, _to_list_from(directory, position), count)
         self._accessed(directory)
         return found
 
@@ -360,6 +367,13 @@ class DiskFileServer(DiskMount):
         inode.atime = now
         self.inodes.mark_dirty(inode)
         return True
+
+
+def _to_list_from(directory: Inode, position: int) -> int:
+    """A position to list from, which may be beyond the end; if the directory was removed, it is."""
+    if position < 0:
+        raise NotFound
+    return min(position, directory.size) if directory.nlinks else directory.size
 
 
 def _drop_set_id(inode: Inode) -> None:

@@ -13,6 +13,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from functools import cache
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from minixfs.errors import Corrupt, NotDirectory
 from minixfs.fs.disk.directory import Directories, Entry, Index
@@ -25,11 +26,19 @@ from minixfs.fs.libminixfs.buffer import Buf
 from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.protocol import DirEntry
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from minixfs.fs.dirtable import DirTable
+
 _HEAD = layout.DIRENT.struct
 _HEAD_SIZE = _HEAD.size
 _NAME_LENGTH_BEFORE = _HEAD_SIZE - layout.DIRENT.offsets["name_len"]
 """In front of a name is its length, so many bytes before."""
 _SMALLEST = 12
+_TABLE_BYTES = 1 << 18
+"""Directory blocks that are listed together."""
 
 
 def needed(name_length: int) -> int:
@@ -45,6 +54,17 @@ def _form(name_length: int) -> Struct:
 
 _DOTS = Struct(f"{_form(1).format}{_form(2).format[1:]}")
 """The two entries of a new directory."""
+
+
+@cache
+def _types() -> NDArray[np.uint32]:
+    """What a listing says of an inode's type, by the type byte of its entry."""
+    import numpy as np  # not for the offline commands
+
+    types = np.zeros(256, np.uint32)
+    for mode, number in layout.FILE_TYPES.items():
+        types[number] = mode >> 12
+    return types
 
 
 @dataclass(slots=True)
@@ -80,6 +100,61 @@ class Ext2Directories(Directories[RoomIndex]):
             base = position - start
             found += [DirEntry(ino, base + offset + length, name) for offset, length, ino, name in rows if ino]
             position = base + (rows[-1][0] + rows[-1][1] if rows else self._size)
+        return found
+
+    async def table(self, directory: Inode, position: int, count: int) -> DirTable:
+        import numpy as np
+
+        from minixfs.fs.dirtable import DirTable
+
+        if not directory.is_directory:
+            raise NotDirectory
+        while True:
+            origin = position - position % self._size
+            text, starts = bytearray(), list[int]()
+            while origin + len(text) < directory.size and len(starts) < count and len(text) < _TABLE_BYTES:
+                with await self._block(directory, (origin + len(text)) // self._size) as buf:
+                    starts += self._offsets(directory, buf, len(text))
+                    text += buf.data
+            bounds = np.array([*starts, len(text)], np.int64)
+            at, ends = bounds[:-1], bounds[1:]
+            longs = np.frombuffer(text, "<u4")
+            inos, heads = longs[at // 4], longs[at // 4 + 1]
+            lengths = (heads >> 16 & 0xFF).astype(np.int64)
+            if np.any((ends - at < _HEAD_SIZE + lengths) & (inos != 0)):
+                raise Corrupt("a name that is longer than its entry of a directory", inode=directory.num)
+            used = (inos != 0) & (at >= position - origin)
+            position = origin + len(text)
+            if used.any() or position >= directory.size:
+                break
+        return DirTable(
+            inos[used].astype(np.uint64),
+            (origin + ends[used]).astype(np.uint64),
+            _types()[heads[used] >> 24] if self._typed else np.zeros(int(used.sum()), np.uint32),
+            at[used] + _HEAD_SIZE,
+            lengths[used],
+            np.frombuffer(text, np.uint8),
+        )
+
+    def _offsets(self, directory: Inode, buf: Buf, base: int) -> list[int]:
+        """Where the entries of a block begin, counted from `base` in front of it. Raises Corrupt if they do not add up.
+
+        As `_scan`, for when that is all that is wanted.
+        """
+        import numpy as np
+
+        size = self._size
+        stored = [*np.frombuffer(buf.data, "<u2")[2::2].tolist(), 0]
+        found = []
+        offset = 0
+        while offset < size:
+            length = stored[offset >> 2]
+            if size == layout.MAX_BLOCK_SIZE:
+                length = self._length(length)
+            if length < _HEAD_SIZE or length & 3 or offset + length > size:
+                raise Corrupt(f"bad entry at byte {offset} of a directory block", block=buf.block, inode=directory.num)
+            found.append(base + offset)
+            offset += length
         return found
 
     def _block_of(self, position: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from minixfs.errors import NotDirectory
 from minixfs.fs.disk.directory import Directories, Entry, Index
@@ -17,6 +18,9 @@ from minixfs.fs.libminixfs.buffer import Buf
 from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.mfs.volume import MfsVolume
 from minixfs.fs.protocol import DirEntry
+
+if TYPE_CHECKING:
+    from minixfs.fs.dirtable import DirTable
 
 
 @dataclass(slots=True)
@@ -32,7 +36,9 @@ class MfsDirectories(Directories[SlotIndex]):
 
     def __init__(self, volume: MfsVolume, inodes: InodeTable, zones: ZoneMap) -> None:
         super().__init__(volume, inodes, zones)
-        self._entry = volume.superblock.dirent_record.struct
+        record = volume.superblock.dirent_record
+        self._entry = record.struct
+        self._dtype = record.dtype
         self._per_block = volume.block_size // self._entry.size
 
     async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
@@ -53,6 +59,41 @@ class MfsDirectories(Directories[SlotIndex]):
                         if len(found) == count:
                             break
         return found
+
+    async def table(self, directory: Inode, position: int, count: int) -> DirTable:
+        import numpy as np  # not for the offline commands
+
+        from minixfs.fs.dirtable import DirTable
+
+        if not directory.is_directory:
+            raise NotDirectory
+        size = self._entry.size
+        end = directory.size // size
+        while True:
+            first, text = position, bytearray()
+            while position < end and position - first < count:
+                start = position % self._per_block
+                stop = min(self._per_block, start + end - position)
+                with await self._block(directory, position // self._per_block) as buf:
+                    text += buf.data[start * size : stop * size]
+                position += stop - start
+            inos = np.frombuffer(text, self._dtype)["d_ino"]
+            used = np.flatnonzero(inos)
+            if len(used) or position >= end:
+                break
+        octets = np.frombuffer(text, np.uint8)
+        in_front = size - self._name_max
+        unused = octets.reshape(-1, size)[used, in_front:] == 0
+        lengths = np.where(unused.any(1), unused.argmax(1), self._name_max)
+        types = np.zeros(len(used), np.uint32)
+        return DirTable(
+            inos[used].astype(np.uint64),
+            (first + used + 1).astype(np.uint64),
+            types,
+            used * size + in_front,
+            lengths,
+            octets,
+        )
 
     def _block_of(self, position: int) -> int:
         return position // self._per_block
