@@ -132,7 +132,7 @@ async def test_replies_and_errors() -> None:
 
 
 @pytest.mark.trio
-@pytest.mark.logs("internal error in RMDIR")
+@pytest.mark.logs("internal error in break")
 async def test_an_internal_error_fails_one_request_and_is_logged() -> None:
     async with serving() as (device, _, _):
         device.ask(Opcode.RMDIR, 1, b"name\0")

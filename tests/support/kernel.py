@@ -45,7 +45,7 @@ class Kernel:
     def __init__(self, face: FuseFace) -> None:
         self._face = face
 
-    async def ask(self, opcode: Opcode, node: int, body: bytes = b"") -> bytes:
+    async def ask(self, opcode: int, node: int, body: bytes = b"") -> bytes:
         reply: Data | None = await self._face.handlers[opcode](Request(node, 1, 2, memoryview(body)))
         return b"" if reply is None else bytes(reply)
 

@@ -15,7 +15,8 @@ import errno
 import functools
 import os
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import trio
 
@@ -89,7 +90,7 @@ _OPENED = OPEN_OUT.pack(0, FOPEN_KEEP_CACHE, 0)
 
 def _patient(
     handler: Callable[[FuseFace, Request], Awaitable[bytes]],
-) -> Callable[[FuseFace, Request], Awaitable[bytes]]:
+) -> Callable[[FuseFace, Request], Coroutine[Any, Any, bytes]]:
     """A request that finds the volume full is tried again when something was removed: that is free only once the kernel
     has forgotten it."""
 

@@ -14,12 +14,19 @@ from minixfs.fs.protocol import DirEntry
 USUAL_NAME = 16
 """Bytes of a name and of what fills it up: the guess by which entries are asked for."""
 FEW = 8
-"""Room for fewer than so many more is left."""
+"""Entries that are not worth an effort of their own."""
 _PADDING = [bytes(-length % 8) for length in range(8)]
 
 
 async def names(call: Call, directory: Vnode, position: int, room: int) -> bytes:
-    """The names from `position` on in `room` bytes, with inode numbers, and of what type these are where names tell."""
+    """The names from `position` on in `room` bytes, with inode numbers, and of what type these are where names tell.
+
+    Those of a large directory are told as columns; for the rest of a small one numpy need not be loaded.
+    """
+    key_of = directory.vmnt.key_of
+    entries = await readwrite.getdents_at(call, directory, position, FEW)
+    if len(entries) < FEW:
+        return b"".join(_packed(key_of(entry.ino), entry, 0) for entry in entries)
     table = await readwrite.getdents_table_at(call, directory, position, room // (DIRENT.size + USUAL_NAME))
     return table.packed(directory.vmnt.keys_of(table.inos), room)
 
@@ -30,12 +37,15 @@ async def nodes(call: Call, directory: Vnode, position: int, room: int, known: K
     reply: list[bytes] = []
     while entries := await _that_fit(call, directory, position, room, bool(reply)):
         for entry, (told, mode) in zip(entries, await known.entries(directory, entries), strict=True):
-            name = entry.name
-            head = DIRENT.pack(key_of(entry.ino), entry.next, len(name), stat.S_IFMT(mode) >> 12)
-            reply.append(told + head + name + _PADDING[len(name) % 8])
+            reply.append(told + _packed(key_of(entry.ino), entry, stat.S_IFMT(mode) >> 12))
             room -= len(reply[-1])
         position = entries[-1].next
     return b"".join(reply)
+
+
+def _packed(key: int, entry: DirEntry, kind: int) -> bytes:
+    name = entry.name
+    return DIRENT.pack(key, entry.next, len(name), kind) + name + _PADDING[len(name) % 8]
 
 
 async def _that_fit(call: Call, directory: Vnode, position: int, room: int, has_some: bool) -> list[DirEntry]:

@@ -14,7 +14,7 @@ import logging
 import os
 import select
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Protocol
 
 import trio
@@ -52,7 +52,7 @@ MAX_PAGES = 256
 """Pages of data in one request, either way: 1 MiB."""
 _BUFFER_SIZE = (MAX_PAGES + 1) * PAGE
 
-Handler = Callable[[Request], Awaitable[Data | None]]
+Handler = Callable[[Request], Coroutine[Any, Any, Data | None]]
 """Answers a request with the body of the reply, with None if there is to be no reply, or with an error."""
 
 
@@ -181,13 +181,13 @@ class Session:
         self._serving += 1
         body: Data | None
         number = 0
+        handler = self._handlers.get(opcode, _refuse)
         try:
-            handler = self._handlers.get(opcode, _refuse)
             body = await handler(Request(node, uid, gid, message[REQUEST.size :]))
         except MinixFsError as error:
             number, body = error.errno, b""
         except Exception:
-            log.exception("internal error in %s", Opcode(opcode).name)
+            log.exception("internal error in %s", handler.__name__.strip("_"))
             number, body = errno.EIO, b""
         finally:
             self._serving -= 1

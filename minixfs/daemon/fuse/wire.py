@@ -7,7 +7,6 @@ byte. Times are seconds and nanoseconds; a device number has the layout of os.ma
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
 from typing import Final, NamedTuple
 
 MAJOR, MINOR = 7, 38
@@ -17,47 +16,47 @@ MINOR_MIN = 23
 ROOT_NODE = 1
 
 
-class Opcode(IntEnum):
+class Opcode:
     """What the kernel can ask for, as far as we answer."""
 
-    LOOKUP = 1
-    FORGET = 2
-    GETATTR = 3
-    SETATTR = 4
-    READLINK = 5
-    SYMLINK = 6
-    MKNOD = 8
-    MKDIR = 9
-    UNLINK = 10
-    RMDIR = 11
-    RENAME = 12
-    LINK = 13
-    OPEN = 14
-    READ = 15
-    WRITE = 16
-    STATFS = 17
-    RELEASE = 18
-    FSYNC = 20
-    SETXATTR = 21
-    GETXATTR = 22
-    LISTXATTR = 23
-    REMOVEXATTR = 24
-    INIT = 26
-    OPENDIR = 27
-    READDIR = 28
-    RELEASEDIR = 29
-    FSYNCDIR = 30
-    ACCESS = 34
-    CREATE = 35
-    INTERRUPT = 36
-    DESTROY = 38
-    BATCH_FORGET = 42
-    READDIRPLUS = 44
-    RENAME2 = 45
+    LOOKUP: Final = 1
+    FORGET: Final = 2
+    GETATTR: Final = 3
+    SETATTR: Final = 4
+    READLINK: Final = 5
+    SYMLINK: Final = 6
+    MKNOD: Final = 8
+    MKDIR: Final = 9
+    UNLINK: Final = 10
+    RMDIR: Final = 11
+    RENAME: Final = 12
+    LINK: Final = 13
+    OPEN: Final = 14
+    READ: Final = 15
+    WRITE: Final = 16
+    STATFS: Final = 17
+    RELEASE: Final = 18
+    FSYNC: Final = 20
+    SETXATTR: Final = 21
+    GETXATTR: Final = 22
+    LISTXATTR: Final = 23
+    REMOVEXATTR: Final = 24
+    INIT: Final = 26
+    OPENDIR: Final = 27
+    READDIR: Final = 28
+    RELEASEDIR: Final = 29
+    FSYNCDIR: Final = 30
+    ACCESS: Final = 34
+    CREATE: Final = 35
+    INTERRUPT: Final = 36
+    DESTROY: Final = 38
+    BATCH_FORGET: Final = 42
+    READDIRPLUS: Final = 44
+    RENAME2: Final = 45
 
 
 class Feature:
-    """What INIT settles: bits. (An enum of flags takes microseconds for each ``&``.)"""
+    """What INIT settles: bits."""
 
     ASYNC_READ: Final = 1 << 0
     ATOMIC_O_TRUNC: Final = 1 << 3

@@ -36,9 +36,8 @@ class MfsDirectories(Directories[SlotIndex]):
 
     def __init__(self, volume: MfsVolume, inodes: InodeTable, zones: ZoneMap) -> None:
         super().__init__(volume, inodes, zones)
-        record = volume.superblock.dirent_record
-        self._entry = record.struct
-        self._dtype = record.dtype
+        self._record = volume.superblock.dirent_record
+        self._entry = self._record.struct
         self._per_block = volume.block_size // self._entry.size
 
     async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
@@ -77,7 +76,7 @@ class MfsDirectories(Directories[SlotIndex]):
                 with await self._block(directory, position // self._per_block) as buf:
                     text += buf.data[start * size : stop * size]
                 position += stop - start
-            inos = np.frombuffer(text, self._dtype)["d_ino"]
+            inos = np.frombuffer(text, self._record.dtype)["d_ino"]
             used = np.flatnonzero(inos)
             if len(used) or position >= end:
                 break
