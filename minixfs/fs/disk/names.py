@@ -126,7 +126,8 @@ class Names:
                     await self._keeper.commit()
                 self._directories.remove(entry)
                 inode.nlinks -= 1
-                self._touch(inode)
+                inode.ctime = parent.ctime
+                self._inodes.mark_dirty(inode)
             finally:
                 await self._put(inode)
 
@@ -142,7 +143,8 @@ class Names:
                     await self._keeper.commit()
                 self._directories.remove(entry)
                 inode.nlinks = 0
-                self._touch(inode)
+                inode.ctime = parent.ctime
+                self._inodes.mark_dirty(inode)
                 _lose_subdirectory(parent)
             finally:
                 await self._put(inode)

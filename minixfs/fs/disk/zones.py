@@ -147,7 +147,10 @@ class ZoneMap:
             return
         if any(inode.zones[self.direct :]):
             await self._unmap_trees(inode, first, end)
-        for extent in reversed(self._direct_extents(inode, max(first, 0), min(end, self.direct))):
+        end = min(end, self.direct)
+        while end > first and not inode.zones[end - 1]:  # most files are short
+            end -= 1
+        for extent in reversed(self._direct_extents(inode, first, end)):
             if extent.zone:
                 inode.zones[extent.index : extent.index + extent.count] = [0] * extent.count
                 self._free(inode, extent.zone, extent.count)
