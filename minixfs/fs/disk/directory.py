@@ -104,7 +104,10 @@ class Directories(ABC, Generic[I]):
         return None if index is None else self._number(index, name)
 
     def _number(self, index: I, name: bytes) -> int:
-        return (index.names.get(name) or index.names.get(self.clip(name), 0)) & 0xFFFFFFFF
+        packed = index.names.get(name)
+        if packed is None and len(name) > self._name_max:
+            packed = index.names.get(self.clip(name))
+        return packed & 0xFFFFFFFF if packed else 0
 
     async def is_empty(self, directory: Inode) -> bool:
         """Whether nothing but ``.`` and ``..`` is in it."""

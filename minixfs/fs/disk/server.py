@@ -114,7 +114,8 @@ class DiskFileServer(DiskMount):
 
     def _known(self, directory: int, name: bytes) -> tuple[Node, Stat] | None:
         """The answer to `lookup_stat` if it is in memory. Raises NotFound."""
-        number = self._directories.find_indexed(self.linked(directory), name)
+        inode = self.inodes.open(directory)
+        number = self._directories.find_indexed(inode, name) if inode.nlinks else 0
         if number == 0:
             raise NotFound
         return None if number is None else self._known_node(number)

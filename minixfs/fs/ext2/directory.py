@@ -43,6 +43,10 @@ def _form(name_length: int) -> Struct:
     return Struct(f"{_HEAD.format}{needed(name_length) - _HEAD_SIZE}s")
 
 
+_DOTS = Struct(f"{_form(1).format}{_form(2).format[1:]}")
+"""The two entries of a new directory."""
+
+
 @dataclass(slots=True)
 class RoomIndex(Index):
     """Of each block: `starts` has the offsets of its entries, `gaps` the bytes that a new one could take of them.
@@ -209,8 +213,9 @@ class Ext2Directories(Directories[RoomIndex]):
         return starts
 
     def _begin(self, directory: Inode, parent: Inode, buf: Buf) -> RoomIndex:
-        self._store(buf, 0, _SMALLEST, directory, b".")
-        self._store(buf, _SMALLEST, self._size - _SMALLEST, parent, b"..")
+        kind, rest = self._kind(directory), self._stored(self._size - _SMALLEST)
+        _DOTS.pack_into(buf.data, 0, directory.num, _SMALLEST, 1, kind, b".", parent.num, rest, 2, kind, b"..")
+        self._volume.cache.mark_dirty(buf, Order.DIRECTORY)
         directory.size = self._size
         names = {b".": directory.num, b"..": _SMALLEST << 32 | parent.num}
         return RoomIndex(names, 1, [array("H", [0, _SMALLEST])], [{_SMALLEST: self._size - 2 * _SMALLEST}])
@@ -220,10 +225,12 @@ class Ext2Directories(Directories[RoomIndex]):
         self._store(buf, offset, self._length(_HEAD.unpack_from(buf.data, offset)[1]), inode, name)
 
     def _store(self, buf: Buf, offset: int, length: int, inode: Inode, name: bytes) -> None:
-        kind = layout.FILE_TYPES[inode.mode & 0o170000] if self._typed else 0
         size = len(name)
-        _form(size).pack_into(buf.data, offset, inode.num, self._stored(length), size, kind, name)
+        _form(size).pack_into(buf.data, offset, inode.num, self._stored(length), size, self._kind(inode), name)
         self._volume.cache.mark_dirty(buf, Order.DIRECTORY)
+
+    def _kind(self, inode: Inode) -> int:
+        return layout.FILE_TYPES[inode.mode & 0o170000] if self._typed else 0
 
     def _empty(self) -> bytes:
         return _HEAD.pack(0, self._stored(self._size), 0, 0).ljust(self._size, b"\0")
@@ -233,4 +240,4 @@ class Ext2Directories(Directories[RoomIndex]):
         return self._size if self._size == layout.MAX_BLOCK_SIZE and stored in (0, 0xFFFF) else stored
 
     def _stored(self, length: int) -> int:
-        return min(length, 0xFFFF)
+        return length if length <= 0xFFFF else 0xFFFF

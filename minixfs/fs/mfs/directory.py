@@ -107,8 +107,8 @@ class MfsDirectories(Directories[SlotIndex]):
             heapq.heappush(index.free, entry.position)
 
     def _begin(self, directory: Inode, parent: Inode, buf: Buf) -> SlotIndex:
-        self._write(buf, 0, directory, b".")
-        self._write(buf, 1, parent, b"..")
+        self._store(buf, 0, directory.num, b".")
+        self._store(buf, 1, parent.num, b"..")
         directory.size = 2 * self._entry.size
         return SlotIndex({b".": directory.num, b"..": 1 << 32 | parent.num}, 1, end=2)
 
