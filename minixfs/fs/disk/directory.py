@@ -90,13 +90,15 @@ class Directories(ABC, Generic[I]):
 
     async def find(self, directory: Inode, name: bytes) -> int:
         """The inode number behind a name; 0 if there is no such name. Raises NotDirectory, NameTooLong."""
-        index = self._indexes.get(directory.num)
-        if index is None:
+        if directory.num not in self._indexes:
             number = await self._search(directory, name)
             if number:
                 return number
-            index = await self._index(directory)
-        return self._number(index, name)
+        return await self.find_to_change(directory, name)
+
+    async def find_to_change(self, directory: Inode, name: bytes) -> int:
+        """As `find`, for who will change the directory, which takes an index anyway."""
+        return self._number(self._indexes.get(directory.num) or await self._index(directory), name)
 
     def find_indexed(self, directory: Inode, name: bytes) -> int | None:
         """As `find`, but None if the directory has no index yet."""

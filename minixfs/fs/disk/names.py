@@ -221,7 +221,7 @@ class Names:
 
     async def _find(self, parent: Inode, name: bytes) -> int:
         number = self._directories.find_indexed(parent, name)
-        return await self._directories.find(parent, name) if number is None else number
+        return await self._directories.find_to_change(parent, name) if number is None else number
 
     async def _put(self, inode: Inode) -> None:
         """End a use; the last one of a nameless inode frees it."""
