@@ -233,7 +233,8 @@ class InodeTable:
         self._idle[inode.num] = inode
         if inode.nlinks == 0:
             return True
-        self._shrink(2)
+        if len(self._idle) > IDLE_INODES:
+            self._shrink(2)
         return False
 
     async def new(self, mode: int, uid: int, gid: int, parent: Inode) -> Inode:

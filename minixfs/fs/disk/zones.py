@@ -129,7 +129,8 @@ class ZoneMap:
     def assign(self, inode: Inode, index: int, zone: int, count: int, leaf: Buf | None) -> None:
         """Hang zones [zone, zone + count) into a hole at `index`, which `leaf` maps, or the inode if it is None."""
         if leaf is None:
-            inode.zones[index : index + count] = range(zone, zone + count)
+            for step in range(count):
+                inode.zones[index + step] = zone + step
         else:
             start = (index - self.direct) % self._per_block
             self._row(count).pack_into(leaf.data, start * self._pointer.size, *range(zone, zone + count))

@@ -8,6 +8,7 @@ declared to have none.
 
 from __future__ import annotations
 
+import stat
 from array import array
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
@@ -57,8 +58,8 @@ _DOTS = Struct(f"{_form(1).format}{_form(2).format[1:]}")
 
 
 @cache
-def _types() -> NDArray[np.uint32]:
-    """What a listing says of an inode's type, by the type byte of its entry."""
+def _listed_types() -> NDArray[np.uint32]:
+    """What a listing says of an inode's type, by the type byte of its entry: nothing where directories keep none."""
     import numpy as np  # not for the offline commands
 
     types = np.zeros(256, np.uint32)
@@ -84,7 +85,8 @@ class Ext2Directories(Directories[RoomIndex]):
 
     def __init__(self, volume: Ext2Volume, inodes: InodeTable, zones: ZoneMap) -> None:
         self._size = volume.block_size
-        self._typed = bool(volume.superblock.incompat & layout.INCOMPAT_FILETYPE)
+        typed = volume.superblock.incompat & layout.INCOMPAT_FILETYPE
+        self._types = layout.FILE_TYPES if typed else dict.fromkeys(layout.FILE_TYPES, 0)
         super().__init__(volume, inodes, zones)
 
     # ---- looking ---------------------------------------------------------------------------------------------------
@@ -130,7 +132,7 @@ class Ext2Directories(Directories[RoomIndex]):
         return DirTable(
             inos[used].astype(np.uint64),
             (origin + ends[used]).astype(np.uint64),
-            _types()[heads[used] >> 24] if self._typed else np.zeros(int(used.sum()), np.uint32),
+            _listed_types()[heads[used] >> 24],
             at[used] + _HEAD_SIZE,
             lengths[used],
             np.frombuffer(text, np.uint8),
@@ -240,18 +242,18 @@ class Ext2Directories(Directories[RoomIndex]):
             index.gaps.append({0: self._size})
             directory.size = max(directory.size, (number + 1) * self._size)
         directory.flags &= ~layout.FLAG_INDEX
-        gaps, need = index.gaps[number], needed(len(name))
-        left = gaps.pop(offset) - need
-        ino, length, name_length, kind = _HEAD.unpack_from(buf.data, offset)
-        length = self._length(length)
+        gaps = index.gaps[number]
+        gap = gaps.pop(offset)
+        ino, _, name_length, kind = _HEAD.unpack_from(buf.data, offset)
         if ino:
             own = needed(name_length)
             _HEAD.pack_into(buf.data, offset, ino, own, name_length, kind)
-            offset, length = offset + own, length - own
+            offset += own
             insort(index.starts[number], offset)
+        left = gap - needed(len(name))
         if left >= _SMALLEST:
             gaps[offset] = left
-        self._store(buf, offset, length, inode, name)
+        self._store(buf, offset, gap, inode, name)
         return number * self._size + offset
 
     def _erase(self, entry: Entry, index: RoomIndex | None) -> None:
@@ -288,7 +290,7 @@ class Ext2Directories(Directories[RoomIndex]):
         return starts
 
     def _begin(self, directory: Inode, parent: Inode, buf: Buf) -> RoomIndex:
-        kind, rest = self._kind(directory), self._stored(self._size - _SMALLEST)
+        kind, rest = self._types[stat.S_IFDIR], self._stored(self._size - _SMALLEST)
         _DOTS.pack_into(buf.data, 0, directory.num, _SMALLEST, 1, kind, b".", parent.num, rest, 2, kind, b"..")
         self._volume.cache.mark_dirty(buf, Order.DIRECTORY)
         directory.size = self._size
@@ -300,12 +302,9 @@ class Ext2Directories(Directories[RoomIndex]):
         self._store(buf, offset, self._length(_HEAD.unpack_from(buf.data, offset)[1]), inode, name)
 
     def _store(self, buf: Buf, offset: int, length: int, inode: Inode, name: bytes) -> None:
-        size = len(name)
-        _form(size).pack_into(buf.data, offset, inode.num, self._stored(length), size, self._kind(inode), name)
+        size, kind = len(name), self._types[inode.mode & 0o170000]
+        _form(size).pack_into(buf.data, offset, inode.num, self._stored(length), size, kind, name)
         self._volume.cache.mark_dirty(buf, Order.DIRECTORY)
-
-    def _kind(self, inode: Inode) -> int:
-        return layout.FILE_TYPES[inode.mode & 0o170000] if self._typed else 0
 
     def _empty(self) -> bytes:
         return _HEAD.pack(0, self._stored(self._size), 0, 0).ljust(self._size, b"\0")

@@ -404,9 +404,9 @@ class BlockCache:
         while not self._slots:
             frame = self._pages.allocate(self._block_pages)
             if frame is not None:
-                page = self._pages.pool.view(frame, self._block_pages * PAGE_SIZE)
                 if self.block_size >= PAGE_SIZE:
-                    return Buf(self, block, frame, page[: self.block_size])
+                    return Buf(self, block, frame, self._pages.pool.view(frame, self.block_size))
+                page = self._pages.pool.view(frame, PAGE_SIZE)
                 self._slot_frames.append(frame)
                 for start in range(0, PAGE_SIZE - self.block_size + 1, self.block_size):
                     self._slots.append((frame, page[start : start + self.block_size]))
