@@ -31,7 +31,8 @@ BATCH = 1 << 20
 """Bytes read at a time."""
 _RECYCLED = 31 << 20
 """Bytes. glibc hands memory back to the system and gets it afresh for every large array, which is slow to touch, until
-the program has given back an array once: from then on it keeps what arrays up to that size have used."""
+the program has given back an array once: from then on it keeps what arrays up to that size have used. A second array of
+that size lies in what is kept, and for it numpy asks the system for huge pages: much fewer faults."""
 WRITING = 6
 """The number of the stage after the last pass."""
 
@@ -74,13 +75,13 @@ def claim(in_use: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.in
     """Mark the `wanted` of what is numbered in `in_use`; return those that were marked already, or are wanted twice."""
     if not len(wanted):
         return wanted
-    near = in_use[int(wanted.min()) : int(wanted.max()) + 1]
-    before = int(np.count_nonzero(near))
-    again = wanted[in_use[wanted]]
+    first = int(wanted.min())
+    near = in_use[first : int(wanted.max()) + 1]
+    before = near.copy()
     in_use[wanted] = True
-    if int(np.count_nonzero(near)) == before + len(wanted):
-        return again
-    return np.append(again, wanted[repeated(wanted)])
+    if np.count_nonzero(near) == np.count_nonzero(before) + len(wanted):
+        return wanted[:0]
+    return np.append(wanted[before[wanted - first]], wanted[repeated(wanted)])
 
 
 def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -124,7 +125,8 @@ class Blocks:
         self._copies: dict[int, int] = {}
         self._new: set[int] = set()
         self._pointer = pointer
-        np.empty(_RECYCLED, np.uint8)
+        for _ in range(2):
+            np.empty(_RECYCLED, np.uint8)
 
     @property
     def batch_blocks(self) -> int:

@@ -36,7 +36,9 @@ class Survey:
 def mapped_rows(context: Context) -> NDArray[np.int64]:
     """The rows whose block fields are block numbers; the resize inode has its own rules."""
     table = context.table
-    mapped = np.isin(table.type, MAPPED_TYPES) & table.ordinary & ~table.fast_symlinks
+    mapped = np.zeros(len(table.numbers), np.bool_)
+    mapped[table.rows_of_type(*MAPPED_TYPES)] = True
+    mapped &= ~table.fast_symlinks
     mapped[table.reserved_row(layout.BAD_BLOCKS_INODE)] = True
     if context.superblock.compat & layout.COMPAT_HAS_JOURNAL:
         mapped[table.reserved_row(context.superblock.journal_inode)] = True
