@@ -40,3 +40,16 @@ def as_index(rows: NDArray[np.int64]) -> slice | NDArray[np.int64]:
     if len(rows) and int(rows[-1]) - int(rows[0]) == len(rows) - 1:
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return rows
+
+
+def looked_through(rows: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64], NDArray[np.bool_]]:
+    """How to look at many ascending `rows`: an index, the rows that it gives, and which of these are of `rows`.
+
+    Where few are left out the index is a slice that gives them too: to look at them costs less than to copy the others.
+    """
+    low, high = int(rows[0]), int(rows[-1]) + 1
+    if high - low > 2 * len(rows):
+        return rows, rows, np.ones(len(rows), np.bool_)
+    wanted = np.zeros(high - low, np.bool_)
+    wanted[rows - low] = True
+    return slice(low, high), np.arange(low, high), wanted

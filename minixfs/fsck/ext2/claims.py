@@ -71,9 +71,7 @@ async def survey(context: Context, rows: NDArray[np.int64]) -> Survey:
             result.outside[refs.rows[~valid]] = True
             refs = References(refs.rows[valid], refs.places[valid], refs.blocks[valid], refs.level)
         result.shared[claim(result.in_use, refs.blocks)] = True
-        if len(refs.rows):
-            first, last = int(refs.rows.min()), int(refs.rows.max())
-            result.count[first : last + 1] += np.bincount(refs.rows - first)
+        np.add.at(result.count, refs.rows, 1)
         if refs.level == 0:
             np.maximum.at(result.end, refs.rows, refs.places + 1)
     return result

@@ -132,10 +132,10 @@ class InodeTable:
         if not room:
             return
         halves = inodes.view("<u2")
-        extra = halves[as_index(kept), _CORE // 2].astype(np.int64)
+        extra = halves[as_index(kept), _CORE // 2].copy()
         bad = (extra & 3 != 0) | (extra > room)
         at = np.where(bad | (extra >= room - _MAGIC_SIZE), 0, _CORE + extra)
-        magic = inodes.reshape(-1).view("<u4").take((kept * inodes.shape[1] + at) // 4)
+        magic = inodes.reshape(-1).view("<u4").take((kept * inodes.shape[1] + at) >> 2)
         for index in np.flatnonzero(bad | ((magic == layout.XATTR_MAGIC) & (at > 0))).tolist():
             self.tails[row + index] = bytearray(inodes[kept[index], _CORE:].tobytes())
             self._volume.budget.spend(room)

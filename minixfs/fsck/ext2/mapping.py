@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from minixfs.fs.ext2.layout import DIRECT_BLOCKS, LEVELS
 from minixfs.fsck.ext2.context import Context
-from minixfs.fsck.rows import as_index
+from minixfs.fsck.rows import looked_through
 
 _ROWS = 1 << 16
 """Inodes looked at together."""
@@ -52,12 +52,12 @@ async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator
     per_block = context.superblock.block_size // 4
     expanded = np.zeros((LEVELS + 1, 0), np.bool_)
     for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
-        pointers = context.table.columns["i_block"][as_index(part)]
+        index, part, wanted = looked_through(rows[start : start + _ROWS])
+        pointers = context.table.columns["i_block"][index]
         work: list[References] = []
         for slot in range(DIRECT_BLOCKS + LEVELS):
             column = pointers[:, slot]
-            which = np.flatnonzero(column != 0)
+            which = np.flatnonzero((column != 0) & wanted)
             if not len(which):
                 continue
             level = max(0, slot - DIRECT_BLOCKS + 1)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import DIRECT_ZONES
 from minixfs.fsck.mfs.context import Context
-from minixfs.fsck.rows import as_index
+from minixfs.fsck.rows import looked_through
 
 _ROWS = 1 << 16
 """Inodes looked at together."""
@@ -54,12 +54,12 @@ async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator
     levels = superblock.variant.levels
     expanded = np.zeros((levels + 1, 0), np.bool_)
     for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
-        pointers = table.zones[as_index(part)]
+        index, part, wanted = looked_through(rows[start : start + _ROWS])
+        pointers = table.zones[index]
         work: list[References] = []
         for slot in range(DIRECT_ZONES + levels):
             column = pointers[:, slot]
-            which = np.flatnonzero(column != 0)
+            which = np.flatnonzero((column != 0) & wanted)
             if not len(which):
                 continue
             level = max(0, slot - DIRECT_ZONES + 1)
