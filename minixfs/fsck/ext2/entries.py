@@ -129,11 +129,11 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Scan:
     return Scan(Entries.join(parts or [Entries.none()]), distinct(np.concatenate(broken)))
 
 
-def _walk(data: NDArray[np.uint8], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _walk(data: NDArray[np.uint8], size: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
     """Byte offsets, ascending, of all entries in the blocks that `data` begins with; their heads, behind the inode
     number; and the blocks that they do not tile, with their entries as far as they do."""
     lengths, halves = data.view("<u2")[2:], size // 2
-    at = np.arange(0, len(data) // size * halves, halves)  # in units of two bytes, as `lengths`
+    at = np.arange(0, len(data) // size * halves, halves, dtype=np.int32)  # in units of two bytes, as `lengths`
     end = at + halves
     found = [at[:0]]
     while len(at):  # a step for each entry of a block, so it is a short one: what all have is judged at once later
@@ -143,13 +143,14 @@ def _walk(data: NDArray[np.uint8], size: int) -> tuple[NDArray[np.int64], NDArra
         more = (at < end) & (length >= SMALLEST)
         if not more.all():
             at, end = at[more], end[more]
-    offsets = np.sort(np.concatenate(found)) * 2
-    heads = data.view("<u4").take((offsets >> 2) + 1).astype(np.int64)
-    length, block = entry_length(heads & 0xFFFF, size), offsets // size
+    offsets = np.sort(np.concatenate(found)).astype(np.int64) << 1
+    heads = data.view("<u4").take((offsets >> 2) + 1)
+    length = entry_length(heads & 0xFFFF, size)
     bad = (length < SMALLEST) | (length & 3 != 0) | ((heads >> 16 & 0xFF) + 8 > length)
-    bad |= offsets + length > (block + 1) * size
+    bad |= (offsets & size - 1) + length > size
     if not bad.any():
-        return offsets, heads, block[:0]
+        return offsets, heads, offsets[:0]
+    block = offsets // size
     first = np.full(len(data) // size, len(data))
     np.minimum.at(first, block[bad], offsets[bad])
     good = offsets < first[block]
@@ -167,7 +168,7 @@ def _parse(
     data: NDArray[np.uint8],
     size: int,
     offsets: NDArray[np.int64],
-    heads: NDArray[np.int64],
+    heads: NDArray[np.uint32],
     owner: NDArray[np.int64],
     place: NDArray[np.int64],
     block: NDArray[np.int64],
@@ -179,7 +180,7 @@ def _parse(
         used = inodes != 0
         offsets, heads, at, inodes = offsets[used], heads[used], at[used], inodes[used]
     first = words.take(at + 2)
-    name_length = heads >> 16 & 0xFF
+    name_length = heads >> np.uint32(16) & np.uint32(0xFF)
     kind, digest = _classify(data, offsets, name_length)
     kind[(name_length == 1) & (first & 0xFF == 0x2E)] = NameKind.DOT
     kind[(name_length == 2) & (first & 0xFFFF == 0x2E2E)] = NameKind.DOTDOT
@@ -189,7 +190,7 @@ def _parse(
     return Entries(
         owner[index],
         place[index] * size + offsets % size,
-        entry_length(heads & 0xFFFF, size),
+        entry_length(heads & 0xFFFF, size).astype(np.int64),
         inodes.astype(np.int64),
         (heads >> 24).astype(np.uint8),
         kind,
@@ -200,7 +201,7 @@ def _parse(
 
 
 def _classify(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], name_length: NDArray[np.int64]
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], name_length: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
     """PLAIN or ILLEGAL, and a hash, of each name; eight bytes of all names at a time."""
     words: NDArray[np.uint64] = np.ndarray((len(data) // 4 - 1,), "<u8", data.data, strides=(4,))
@@ -222,7 +223,7 @@ def _classify(
     return kind, digest
 
 
-def _illegal(words: NDArray[np.uint64], rest: NDArray[np.int64]) -> NDArray[np.uint8]:
+def _illegal(words: NDArray[np.uint64], rest: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """ILLEGAL for those of these pieces of names that have a slash or a NUL."""
     text = np.ascontiguousarray(words).view(np.uint8).reshape(-1, 8)
     inside = np.arange(8) < rest[:, np.newaxis]

@@ -119,8 +119,10 @@ class InodeTable:
     def _worth(self, inodes: NDArray[np.uint8], first: int) -> NDArray[np.int64]:
         """Which of these inodes, whose first number is `first`, to keep."""
         halves, words = inodes.view("<u2"), inodes.view("<u4")
-        deleted = words[:, _DELETED].copy()
         keep = halves[:, _LINKS] != 0
+        if keep.all():
+            return np.arange(len(keep))
+        deleted = words[:, _DELETED].copy()
         keep |= (halves[:, 0] != 0) & (deleted == 0)
         keep |= (deleted != 0) & (deleted < self._volume.superblock.inodes)
         keep[: max(0, self._volume.superblock.first_inode - first)] = True

@@ -251,7 +251,8 @@ class _Tree:
         live = ~self._gone
         if self._freed:
             live &= ~np.isin(self._entries.rows, list(self._freed))
-        counts = np.bincount(self._target[live], minlength=len(self._context.table.numbers))
+        targets = self._target if live.all() else self._target[live]
+        counts = np.bincount(targets, minlength=len(self._context.table.numbers))
         for row, added in self._added.items():
             counts[row] += added
         return counts
