@@ -50,7 +50,7 @@ def first_index(pointers: int, level: int) -> int:
 async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator[References]:
     """All nonzero block numbers of `rows`."""
     per_block = context.superblock.block_size // 4
-    expanded = np.zeros((LEVELS + 1, 0), np.bool_)
+    expanded: dict[int, NDArray[np.bool_]] = {}  # by level
     for start in range(0, len(rows), _ROWS):
         index, part, wanted = looked_through(rows[start : start + _ROWS])
         pointers = context.table.columns["i_block"][index]
@@ -67,14 +67,14 @@ async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator
                 work.append(refs)
             else:
                 yield refs
-        if work and not expanded.shape[1]:
-            context.volume.budget.need(LEVELS * context.superblock.blocks)
-            expanded = np.zeros((LEVELS + 1, context.superblock.blocks), np.bool_)
         while work:
             batch, rest = _split(work.pop(), context.volume.batch_blocks)
             if len(rest.rows):
                 work.append(rest)
             yield batch
+            if batch.level not in expanded:
+                context.volume.budget.need((len(expanded) + 1) * context.superblock.blocks)
+                expanded[batch.level] = np.zeros(context.superblock.blocks, np.bool_)
             children = await _expand(context, batch, expanded[batch.level])
             if children.level:
                 work.append(children)

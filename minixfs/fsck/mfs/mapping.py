@@ -52,7 +52,7 @@ async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator
     table, superblock = context.table, context.superblock
     per_block = superblock.pointers_per_block
     levels = superblock.variant.levels
-    expanded = np.zeros((levels + 1, 0), np.bool_)
+    expanded: dict[int, NDArray[np.bool_]] = {}  # by level
     for start in range(0, len(rows), _ROWS):
         index, part, wanted = looked_through(rows[start : start + _ROWS])
         pointers = table.zones[index]
@@ -69,14 +69,14 @@ async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator
                 work.append(refs)
             else:
                 yield refs
-        if work and not expanded.shape[1]:
-            context.volume.budget.need(levels * superblock.zones)
-            expanded = np.zeros((levels + 1, superblock.zones), np.bool_)
         while work:
             batch, rest = _split(work.pop(), context.volume.batch_blocks)
             if len(rest.rows):
                 work.append(rest)
             yield batch
+            if batch.level not in expanded:
+                context.volume.budget.need((len(expanded) + 1) * superblock.zones)
+                expanded[batch.level] = np.zeros(superblock.zones, np.bool_)
             children = await _expand(context, batch, expanded[batch.level])
             if children.level:
                 work.append(children)
