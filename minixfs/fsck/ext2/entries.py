@@ -24,7 +24,6 @@ _BATCH = 8 << 20
 """Bytes of directories that are walked together: the more, the fewer steps of Python."""
 SMALLEST = 12
 """Bytes of the smallest entry."""
-_SLASHES, _ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (ord("/"), 0x01, 0x80))
 _MASKS = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
 """What is of a name in eight bytes of which so many are."""
 _TOGETHER = 1 << 15
@@ -207,28 +206,20 @@ def _classify(
     words: NDArray[np.uint64] = np.ndarray((len(data) // 4 - 1,), "<u8", data.data, strides=(4,))
     kind = np.zeros(len(offsets), np.uint8)
     digest = name_length.astype(np.uint64)
-    rest, at, which = name_length, (offsets >> 2) + 2, np.arange(len(offsets))
+    rest, at = name_length, (offsets >> 2) + 2
+    which: Any = slice(None)
     while len(at):
         mask = _MASKS.take(np.minimum(rest, 8))
         word = words[at] & mask
-        text = word | ~mask  # what is not of the name is neither a NUL nor a slash
-        slash = text ^ _SLASHES
-        suspect = np.flatnonzero(((text - _ONES) & ~text | (slash - _ONES) & ~slash) & _HIGHS)
-        if len(suspect):
-            kind[which[suspect]] = _illegal(word[suspect], rest[suspect])
+        letters = (word | ~mask).view(np.uint8)  # what is not of the name is neither a NUL nor a slash
+        illegal = (letters == 0) | (letters == ord("/"))
+        if illegal.any():
+            kind[np.arange(len(kind))[which][illegal.reshape(-1, 8).any(axis=1)]] = NameKind.ILLEGAL
         mixed = (digest[which] ^ word) * _MULTIPLIER
         digest[which] = mixed ^ mixed >> _FOLD
         more = np.flatnonzero(rest > 8)
-        rest, at, which = rest[more] - 8, at[more] + 2, which[more]
+        rest, at, which = rest[more] - 8, at[more] + 2, np.arange(len(kind))[which][more]
     return kind, digest
-
-
-def _illegal(words: NDArray[np.uint64], rest: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """ILLEGAL for those of these pieces of names that have a slash or a NUL."""
-    text = np.ascontiguousarray(words).view(np.uint8).reshape(-1, 8)
-    inside = np.arange(8) < rest[:, np.newaxis]
-    bad = (((text == 0) | (text == ord("/"))) & inside).any(axis=1)
-    return np.where(bad, NameKind.ILLEGAL, NameKind.PLAIN).astype(np.uint8)
 
 
 async def name_rows(context: Context, rows: NDArray[np.int64]) -> None:

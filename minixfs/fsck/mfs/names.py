@@ -22,9 +22,7 @@ from minixfs.layouts import Record
 _BYTES_PER_ENTRY = 100
 _NAME_WORDS = 8
 _MULTIPLIERS = [np.uint64(pow(0x9E3779B97F4A7C15, power, 1 << 64)) for power in range(1, _NAME_WORDS + 1)]
-
-
-_SLASHES, _ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (ord("/"), 0x01, 0x80))
+_ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (0x01, 0x80))
 _ONE, _FOLD = np.uint64(1), np.uint64(29)
 
 
@@ -131,10 +129,9 @@ def _classify(
         # The lowest bit that is set here belongs to the first NUL, if there is one; what is below it is of the name.
         nul = (word - _ONES) & ~word & _HIGHS
         word &= (nul & -nul) - _ONE
-        slash = word ^ _SLASHES
-        slashes = (slash - _ONES) & ~slash & _HIGHS != 0
+        slashes = word.view(np.uint8) == ord("/")
         if slashes.any():
-            kind[np.arange(len(used))[which][slashes]] = NameKind.SLASH
+            kind[np.arange(len(used))[which][slashes.reshape(-1, 8).any(axis=1)]] = NameKind.SLASH
         if column == 0:
             for short, meaning in _SHORT.items():
                 kind[word == short] = meaning
