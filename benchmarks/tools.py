@@ -9,6 +9,7 @@ after one round that only warms the host's caches. The ratio is that of the medi
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import resource
 import shutil
@@ -170,6 +171,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default 5")
     parser.add_argument("--dir", type=Path, default=Path(gettempdir()), help="folder for images (default %(default)s)")
     options = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode, and here too it may be kept
     about = machine.describe([])
     print(f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}, load {about['load_average']:.1f}")
     print("\n| Work | against | minixfs | other | ratio | minixfs, processor | other, processor | ratio |")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import importlib
 import os
 import sys
+import threading
 from contextlib import suppress
 
 from minixfs.cli.loading import loading
@@ -119,9 +119,25 @@ def cli() -> None:
     """
 
 
+def program() -> None:
+    """`main`, for a process that is there for nothing else: what it has loaded is left to the system as it is.
+
+    To take that apart first, object by object, would take a thirtieth of a command, however short.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, int) and threading.active_count() == 1:
+            atexit._run_exitfuncs()
+            with suppress(OSError, ValueError):  # for which the usual way has words
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(end.code)
+        raise
+
+
 def main() -> None:
     """Run the command line. Exit codes: those of the command; 2 for bad usage unless the command has its own."""
-    atexit.register(gc.freeze)  # looking for garbage before the process ends would take a tenth of a short command
     # Numpy, where it is loaded, would start a thread for each processor, for matrices that we do not have.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _open_what_is_closed()

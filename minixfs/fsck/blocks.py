@@ -30,8 +30,7 @@ SUPERBLOCK_OFFSET = 1024
 BATCH = 1 << 20
 """Bytes read at a time."""
 _RECYCLED = 31 << 20
-"""Bytes. glibc hands memory back to the system and gets it afresh for every large array, which is slow to touch, until
-the program has given back an array once: from then on it keeps what arrays up to that size have used."""
+"""Bytes: the largest array whose memory glibc can be taught to keep."""
 WRITING = 6
 """The number of the stage after the last pass."""
 
@@ -74,13 +73,13 @@ def claim(in_use: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.in
     """Mark the `wanted` of what is numbered in `in_use`; return those that were marked already, or are wanted twice."""
     if not len(wanted):
         return wanted
-    near = in_use[int(wanted.min()) : int(wanted.max()) + 1]
-    before = int(np.count_nonzero(near))
-    again = wanted[in_use[wanted]]
+    first = int(wanted.min())
+    near = in_use[first : int(wanted.max()) + 1]
+    before = near.copy()
     in_use[wanted] = True
-    if int(np.count_nonzero(near)) == before + len(wanted):
-        return again
-    return np.append(again, wanted[repeated(wanted)])
+    if np.count_nonzero(near) == np.count_nonzero(before) + len(wanted):
+        return wanted[:0]
+    return np.append(wanted[before[wanted - first]], wanted[repeated(wanted)])
 
 
 def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -96,6 +95,18 @@ def repeated(keys: NDArray[Any]) -> NDArray[np.int64]:
     ordered = np.sort(keys)
     more = ordered[1:] == ordered[:-1]
     return np.flatnonzero(np.isin(keys, ordered[1:][more])) if more.any() else np.zeros(0, np.int64)
+
+
+def _keep_memory() -> None:
+    """See to it that large arrays share memory that is quick to touch; none is taken before it is touched.
+
+    glibc hands memory back to the system and gets it afresh for every large array, until the program has given back one
+    once: what arrays up to that size have used it keeps from then on. Where numpy then makes large arrays it asks the
+    system for huge pages, which come with far fewer faults, and which serve the arrays that lie there later.
+    """
+    np.empty(_RECYCLED, np.uint8)
+    arrays = [np.empty(size, np.uint8) for size in (_RECYCLED, _RECYCLED // 2)]
+    del arrays
 
 
 def _never_stop(progress: Progress) -> None:
@@ -124,7 +135,7 @@ class Blocks:
         self._copies: dict[int, int] = {}
         self._new: set[int] = set()
         self._pointer = pointer
-        np.empty(_RECYCLED, np.uint8)
+        _keep_memory()
 
     @property
     def batch_blocks(self) -> int:
@@ -155,7 +166,8 @@ class Blocks:
                     mine.append((position, self._changed[block]))
                 elif block in self._copies:
                     wanted[position] = self._copies[block]
-        rows = await self._read_ascending(wanted) if (np.diff(wanted) > 0).all() else await self._read_any(wanted)
+        steps = wanted[1:] - wanted[:-1]
+        rows = await self._read_ascending(wanted, steps) if (steps > 0).all() else await self._read_any(wanted)
         if mine and not rows.flags.writeable:
             rows = rows.copy()
         for position, data in mine:
@@ -165,15 +177,15 @@ class Blocks:
     async def _read_any(self, blocks: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Blocks in any order, and any number of times."""
         ascending, place = np.unique(blocks, return_inverse=True)
-        return (await self._read_ascending(ascending))[place]
+        return (await self._read_ascending(ascending, ascending[1:] - ascending[:-1]))[place]
 
-    async def _read_ascending(self, blocks: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Distinct blocks in ascending order; the result may be read-only."""
-        size, edges = self.block_size, np.flatnonzero(np.diff(blocks) != 1) + 1
-        starts = np.concatenate([[0], edges]) if len(blocks) else edges
-        if len(starts) > 1:
-            lengths = np.diff(starts, append=len(blocks)) * size
-            pieces = await self.device.gather((blocks[starts] * size).tolist(), lengths.tolist())
+    async def _read_ascending(self, blocks: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Distinct blocks in ascending order, with the `steps` between them; the result may be read-only."""
+        size, edges = self.block_size, np.flatnonzero(steps != 1) + 1
+        if len(edges):
+            starts, ends = np.append(0, edges), np.append(edges, len(blocks))
+            offsets, lengths = blocks[starts] * size, (ends - starts) * size
+            pieces = await self.device.gather(offsets.tolist(), lengths.tolist())
             return np.frombuffer(pieces, np.uint8).reshape(-1, size)
         rows = np.empty((len(blocks), size), np.uint8)
         if len(blocks):

@@ -103,6 +103,16 @@ def test_a_reader_that_goes_away_is_no_error(place: Path, words: str) -> None:
     assert not run.stderr
 
 
+@pytest.mark.parametrize(("word", "code"), [("--version", 0), ("nonsense", 2)])
+def test_the_program_ends_in_order(word: str, code: int) -> None:
+    """It does not wait for Python to take itself apart, but what wants to be done at the end is done."""
+    program = "import atexit\nfrom minixfs.cli.main import program\natexit.register(print, 'the end')\nprogram()"
+    run = subprocess.run([sys.executable, "-c", program, word], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == code
+    assert (run.stderr or run.stdout).startswith("minixfs")
+    assert run.stdout.endswith("the end\n")
+
+
 def test_closed_standard_output_is_an_error_and_no_image_gets_its_place(place: Path) -> None:
     assert command("mkfs", "-q", "disk.img", "1M").code == 0
     before = (place / "disk.img").read_bytes()

@@ -36,7 +36,9 @@ class Survey:
 def mapped_rows(context: Context) -> NDArray[np.int64]:
     """The rows whose block fields are block numbers; the resize inode has its own rules."""
     table = context.table
-    mapped = np.isin(table.type, MAPPED_TYPES) & table.ordinary & ~table.fast_symlinks
+    mapped = np.zeros(len(table.numbers), np.bool_)
+    mapped[table.rows_of_type(*MAPPED_TYPES)] = True
+    mapped &= ~table.fast_symlinks
     mapped[table.reserved_row(layout.BAD_BLOCKS_INODE)] = True
     if context.superblock.compat & layout.COMPAT_HAS_JOURNAL:
         mapped[table.reserved_row(context.superblock.journal_inode)] = True
@@ -69,9 +71,7 @@ async def survey(context: Context, rows: NDArray[np.int64]) -> Survey:
             result.outside[refs.rows[~valid]] = True
             refs = References(refs.rows[valid], refs.places[valid], refs.blocks[valid], refs.level)
         result.shared[claim(result.in_use, refs.blocks)] = True
-        if len(refs.rows):
-            first, last = int(refs.rows.min()), int(refs.rows.max())
-            result.count[first : last + 1] += np.bincount(refs.rows - first)
+        np.add.at(result.count, refs.rows, 1)
         if refs.level == 0:
             np.maximum.at(result.end, refs.rows, refs.places + 1)
     return result

@@ -30,14 +30,16 @@ async def check_directories(context: Context) -> Entries:
     await _check_empty(context)
     rows = context.table.rows_of_type(stat.S_IFDIR)
     found = await scan(context, rows)
-    flagged = _flagged(context, rows, found)
+    targets = context.table.rows_for(found.entries.inodes)
+    flagged = _flagged(context, rows, found, targets)
     await name_rows(context, flagged)
     for row in flagged.tolist():
         await _repair(context, row)
     if len(flagged):
         found = await scan(context, context.table.rows_of_type(stat.S_IFDIR))
+        targets = context.table.rows_for(found.entries.inodes)
     await _check_indexes(context, found.entries)
-    legal = _legal(context, found.entries, context.table.rows_for(found.entries.inodes))
+    legal = _legal(context, found.entries, targets)
     return found.entries if legal.all() else found.entries.select(np.flatnonzero(legal))
 
 
@@ -69,8 +71,8 @@ def _legal(context: Context, entries: Entries, targets: NDArray[np.int64]) -> ND
     return np.asarray(named & (targets >= 0))
 
 
-def _flagged(context: Context, rows: NDArray[np.int64], found: Scan) -> NDArray[np.int64]:
-    """The directories with any fault but those of search trees, in the order of their rows."""
+def _flagged(context: Context, rows: NDArray[np.int64], found: Scan, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The directories with any fault but those of search trees, in the order of their rows. `targets`: see `_legal`."""
     table, entries = context.table, found.entries
     size = context.superblock.block_size
     bad = np.zeros(len(table.numbers), np.bool_)
@@ -86,7 +88,6 @@ def _flagged(context: Context, rows: NDArray[np.int64], found: Scan) -> NDArray[
         complete[entries.rows[good]] = True
         bad[rows[~complete[rows]]] = True
     others = ~good_dot & ~good_dotdot
-    targets = table.rows_for(entries.inodes)
     legal = _legal(context, entries, targets)
     faulty = (entries.kind != NameKind.PLAIN) | (entries.inodes == layout.ROOT_INODE) | ~legal
     bad[entries.rows[others & faulty]] = True

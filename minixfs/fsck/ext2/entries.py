@@ -24,7 +24,6 @@ _BATCH = 8 << 20
 """Bytes of directories that are walked together: the more, the fewer steps of Python."""
 SMALLEST = 12
 """Bytes of the smallest entry."""
-_SLASHES, _ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (ord("/"), 0x01, 0x80))
 _MASKS = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
 """What is of a name in eight bytes of which so many are."""
 _TOGETHER = 1 << 15
@@ -119,36 +118,42 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Scan:
         for first in range(0, len(block[part]), volume.batch_blocks):
             some = block[part][first : first + volume.batch_blocks]
             data[first * size : (first + len(some)) * size] = (await volume.read_blocks(some)).reshape(-1)
-        offsets, bad = _walk(data, size)
+        offsets, heads, bad = _walk(data, size)
         entries += len(offsets)
         volume.budget.need(entries * _BYTES_PER_ENTRY)
         for low in range(0, len(offsets), _TOGETHER):
-            few = offsets[low : low + _TOGETHER]
-            parts.append(_parse(data, size, few, owner[part], place[part], block[part]))
+            few = slice(low, low + _TOGETHER)
+            parts.append(_parse(data, size, offsets[few], heads[few], owner[part], place[part], block[part]))
         broken.append(owner[part][bad])
     return Scan(Entries.join(parts or [Entries.none()]), distinct(np.concatenate(broken)))
 
 
-def _walk(data: NDArray[np.uint8], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Byte offsets of all entries in the blocks that `data` begins with, ascending; and the blocks that they do not
-    tile, with their entries as far as they do."""
-    words = data[: len(data) // size * size].view("<u4")
-    at = np.arange(0, len(words), size // 4)
-    end = at + size // 4
-    found, bad = [at[:0]], [at[:0]]
-    while len(at):
-        heads = words[at + 1].astype(np.int64)
-        length = entry_length(heads & 0xFFFF, size)
-        after = at + (length >> 2)
-        good = (length >= SMALLEST) & (length & 3 == 0) & ((heads >> 16 & 0xFF) + 8 <= length) & (after <= end)
-        if not good.all():
-            bad.append((end[~good] - 1) * 4 // size)
-            at, after, end = at[good], after[good], end[good]
+def _walk(data: NDArray[np.uint8], size: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
+    """Byte offsets, ascending, of all entries in the blocks that `data` begins with; their heads, behind the inode
+    number; and the blocks that they do not tile, with their entries as far as they do."""
+    lengths, halves = data.view("<u2")[2:], size // 2
+    at = np.arange(0, len(data) // size * halves, halves, dtype=np.int32)  # in units of two bytes, as `lengths`
+    end = at + halves
+    found = [at[:0]]
+    while len(at):  # a step for each entry of a block, so it is a short one: what all have is judged at once later
         found.append(at)
-        more = after < end
-        at, end = (after, end) if more.all() else (after[more], end[more])
-    offsets = np.sort(np.concatenate(found)) * 4
-    return offsets, np.concatenate(bad)
+        length = entry_length(lengths.take(at), size)
+        at = at + (length >> 1)
+        more = (at < end) & (length >= SMALLEST)
+        if not more.all():
+            at, end = at[more], end[more]
+    offsets = np.sort(np.concatenate(found)).astype(np.int64) << 1
+    heads = data.view("<u4").take((offsets >> 2) + 1)
+    length = entry_length(heads & 0xFFFF, size)
+    bad = (length < SMALLEST) | (length & 3 != 0) | ((heads >> 16 & 0xFF) + 8 > length)
+    bad |= (offsets & size - 1) + length > size
+    if not bad.any():
+        return offsets, heads, offsets[:0]
+    block = offsets // size
+    first = np.full(len(data) // size, len(data))
+    np.minimum.at(first, block[bad], offsets[bad])
+    good = offsets < first[block]
+    return offsets[good], heads[good], distinct(block[bad])
 
 
 def entry_length(stored: Any, size: int) -> Any:
@@ -162,28 +167,29 @@ def _parse(
     data: NDArray[np.uint8],
     size: int,
     offsets: NDArray[np.int64],
+    heads: NDArray[np.uint32],
     owner: NDArray[np.int64],
     place: NDArray[np.int64],
     block: NDArray[np.int64],
 ) -> Entries:
     """The entries in use at `offsets`, with their names classified."""
-    words = data.view("<u4")
-    inodes = words[offsets >> 2]
-    used = inodes != 0
-    offsets, inodes = offsets[used], inodes[used]
-    heads = words[(offsets >> 2) + 1].astype(np.int64)
-    first = words[(offsets >> 2) + 2]
-    name_length = heads >> 16 & 0xFF
+    words, at = data.view("<u4"), offsets >> 2
+    inodes = words.take(at)
+    if not inodes.all():
+        used = inodes != 0
+        offsets, heads, at, inodes = offsets[used], heads[used], at[used], inodes[used]
+    first = words.take(at + 2)
+    name_length = heads >> np.uint32(16) & np.uint32(0xFF)
     kind, digest = _classify(data, offsets, name_length)
     kind[(name_length == 1) & (first & 0xFF == 0x2E)] = NameKind.DOT
     kind[(name_length == 2) & (first & 0xFFFF == 0x2E2E)] = NameKind.DOTDOT
     kind[name_length == 0] = NameKind.EMPTY
-    closed = np.where(kind == NameKind.DOT, first & 0xFF00, first & 0xFF0000) == 0
+    closed = first & np.where(kind == NameKind.DOT, np.uint32(0xFF00), np.uint32(0xFF0000)) == 0
     index = offsets // size
     return Entries(
         owner[index],
         place[index] * size + offsets % size,
-        entry_length(heads & 0xFFFF, size),
+        entry_length(heads & 0xFFFF, size).astype(np.int64),
         inodes.astype(np.int64),
         (heads >> 24).astype(np.uint8),
         kind,
@@ -194,35 +200,26 @@ def _parse(
 
 
 def _classify(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], name_length: NDArray[np.int64]
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], name_length: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
     """PLAIN or ILLEGAL, and a hash, of each name; eight bytes of all names at a time."""
     words: NDArray[np.uint64] = np.ndarray((len(data) // 4 - 1,), "<u8", data.data, strides=(4,))
     kind = np.zeros(len(offsets), np.uint8)
     digest = name_length.astype(np.uint64)
-    rest, at, which = name_length, (offsets >> 2) + 2, np.arange(len(offsets))
+    rest, at = name_length, (offsets >> 2) + 2
+    which: Any = slice(None)
     while len(at):
-        word = words[at]
-        mask = _MASKS[np.minimum(rest, 8)]
-        zeros = (word - _ONES) & ~word & _HIGHS & mask
-        slash = word ^ _SLASHES
-        slashes = (slash - _ONES) & ~slash & _HIGHS & mask
-        suspect = np.flatnonzero(zeros | slashes)
-        if len(suspect):
-            kind[which[suspect]] = _illegal(word[suspect] & mask[suspect], rest[suspect])
-        mixed = (digest[which] ^ (word & mask)) * _MULTIPLIER
+        mask = _MASKS.take(np.minimum(rest, 8))
+        word = words[at] & mask
+        letters = (word | ~mask).view(np.uint8)  # what is not of the name is neither a NUL nor a slash
+        illegal = (letters == 0) | (letters == ord("/"))
+        if illegal.any():
+            kind[np.arange(len(kind))[which][illegal.reshape(-1, 8).any(axis=1)]] = NameKind.ILLEGAL
+        mixed = (digest[which] ^ word) * _MULTIPLIER
         digest[which] = mixed ^ mixed >> _FOLD
         more = np.flatnonzero(rest > 8)
-        rest, at, which = rest[more] - 8, at[more] + 2, which[more]
+        rest, at, which = rest[more] - 8, at[more] + 2, np.arange(len(kind))[which][more]
     return kind, digest
-
-
-def _illegal(words: NDArray[np.uint64], rest: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """ILLEGAL for those of these pieces of names that have a slash or a NUL."""
-    text = np.ascontiguousarray(words).view(np.uint8).reshape(-1, 8)
-    inside = np.arange(8) < rest[:, np.newaxis]
-    bad = (((text == 0) | (text == ord("/"))) & inside).any(axis=1)
-    return np.where(bad, NameKind.ILLEGAL, NameKind.PLAIN).astype(np.uint8)
 
 
 async def name_rows(context: Context, rows: NDArray[np.int64]) -> None:

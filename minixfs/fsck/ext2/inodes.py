@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.groups import Groups
 from minixfs.fsck.ext2.volume import Volume
-from minixfs.fsck.rows import RowIndex
+from minixfs.fsck.rows import RowIndex, as_index
 
 BYTES_PER_ROW = 250
 """Memory that a row takes while the table is loaded, about."""
@@ -38,7 +38,9 @@ _LINKS, _DELETED = layout.INODE.offsets["i_links_count"] // 2, layout.INODE.offs
 
 
 def _grown(column: NDArray[Any], rows: int) -> NDArray[Any]:
-    grown = np.empty((rows, *column.shape[1:]), column.dtype)
+    """With room for so many rows. The first block numbers of all inodes lie together, then the second: so they are
+    looked at."""
+    grown = np.empty((rows, *column.shape[1:]), column.dtype, order="F")
     grown[: len(column)] = column
     return grown
 
@@ -91,8 +93,7 @@ class InodeTable:
                     volume.budget.spend(len(kept) * BYTES_PER_ROW)
                     if rows + len(kept) > len(self.numbers):
                         self._grow(2 * (rows + len(kept)))
-                    low, end, records = int(kept[0]), int(kept[-1]) + 1, data.view(record)
-                    which = slice(low, end) if len(kept) == end - low else kept  # much quicker, and the usual case
+                    records, which = data.view(record), as_index(kept)
                     new = slice(rows, rows + len(kept))
                     for field, column in self.columns.items():
                         column[new] = records[field][which]
@@ -118,8 +119,10 @@ class InodeTable:
     def _worth(self, inodes: NDArray[np.uint8], first: int) -> NDArray[np.int64]:
         """Which of these inodes, whose first number is `first`, to keep."""
         halves, words = inodes.view("<u2"), inodes.view("<u4")
-        deleted = words[:, _DELETED]
         keep = halves[:, _LINKS] != 0
+        if keep.all():
+            return np.arange(len(keep))
+        deleted = words[:, _DELETED].copy()
         keep |= (halves[:, 0] != 0) & (deleted == 0)
         keep |= (deleted != 0) & (deleted < self._volume.superblock.inodes)
         keep[: max(0, self._volume.superblock.first_inode - first)] = True
@@ -131,17 +134,17 @@ class InodeTable:
         if not room:
             return
         halves = inodes.view("<u2")
-        extra = halves[kept, _CORE // 2].astype(np.int64)
+        extra = halves[as_index(kept), _CORE // 2].copy()
         bad = (extra & 3 != 0) | (extra > room)
         at = np.where(bad | (extra >= room - _MAGIC_SIZE), 0, _CORE + extra)
-        magic = inodes.view("<u4")[kept, at // 4]
+        magic = inodes.reshape(-1).view("<u4").take((kept * inodes.shape[1] + at) >> 2)
         for index in np.flatnonzero(bad | ((magic == layout.XATTR_MAGIC) & (at > 0))).tolist():
             self.tails[row + index] = bytearray(inodes[kept[index], _CORE:].tobytes())
             self._volume.budget.spend(room)
 
     # ---- columns ---------------------------------------------------------------------------------------------------
 
-    # Everybody asks for these three, so they are kept until an inode changes (`_touch`).
+    # Everybody asks for these four, so they are kept until an inode changes (`_touch`).
 
     @cached_property
     def used(self) -> NDArray[np.bool_]:
@@ -161,22 +164,25 @@ class InodeTable:
     def _touch(self, row: int) -> None:
         """The inode in `row` is being changed."""
         self.changed[row] = True
-        for derived in ("used", "type", "ordinary"):
+        for derived in ("used", "type", "ordinary", "size"):
             self.__dict__.pop(derived, None)
 
-    @property
+    @cached_property
     def size(self) -> NDArray[np.int64]:
         """Bytes; only regular files have more than 32 bits of it. What 63 bits cannot say is cut to a size that no file
         can have either."""
-        large = (self.columns["i_mode"] & TYPE_MASK) == stat.S_IFREG
         sizes: NDArray[np.int64] = self.columns["i_size"].astype(np.int64)
-        return sizes | np.where(large, np.minimum(self.columns["i_size_high"], 0x7FFFFFFF).astype(np.int64) << 32, 0)
+        high = self.columns["i_size_high"]
+        large = np.flatnonzero((high != 0) & ((self.columns["i_mode"] & TYPE_MASK) == stat.S_IFREG))
+        sizes[large] |= np.minimum(high[large], 0x7FFFFFFF).astype(np.int64) << 32
+        return _kept(sizes)
 
     def rows_of_type(self, *types: int) -> NDArray[np.int64]:
         """Ordinary rows."""
-        wanted = np.zeros(16, np.bool_)
-        wanted[np.array(types) >> 12] = True
-        return np.flatnonzero(wanted[self.type >> 12] & self.ordinary)
+        found = np.zeros(len(self.type), np.bool_)
+        for kind in types:
+            found |= self.type == kind
+        return np.flatnonzero(found & self.ordinary)
 
     @property
     def fast_symlinks(self) -> NDArray[np.bool_]:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from minixfs.fs.ext2.layout import DIRECT_BLOCKS, LEVELS
 from minixfs.fsck.ext2.context import Context
+from minixfs.fsck.rows import looked_through
 
-_ROWS = 1 << 15
+_ROWS = 1 << 16
 """Inodes looked at together."""
 
 
@@ -49,27 +50,31 @@ def first_index(pointers: int, level: int) -> int:
 async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator[References]:
     """All nonzero block numbers of `rows`."""
     per_block = context.superblock.block_size // 4
-    expanded = np.zeros((LEVELS + 1, 0), np.bool_)
+    expanded: dict[int, NDArray[np.bool_]] = {}  # by level
     for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
-        pointers = context.table.columns["i_block"][part]
-        which, slot = nonzero(pointers[:, :DIRECT_BLOCKS])
-        yield References(part[which], slot, pointers[which, slot].astype(np.int64), 0)
+        index, part, wanted = looked_through(rows[start : start + _ROWS])
+        pointers = context.table.columns["i_block"][index]
         work: list[References] = []
-        for level in range(1, LEVELS + 1):
-            column = pointers[:, DIRECT_BLOCKS + level - 1]
-            which = np.flatnonzero(column)
-            if len(which):
-                base = np.full(len(which), first_index(per_block, level), np.int64)
-                work.append(References(part[which], base, column[which].astype(np.int64), level))
-        if work and not expanded.shape[1]:
-            context.volume.budget.need(LEVELS * context.superblock.blocks)
-            expanded = np.zeros((LEVELS + 1, context.superblock.blocks), np.bool_)
+        for slot in range(DIRECT_BLOCKS + LEVELS):
+            column = pointers[:, slot]
+            which = np.flatnonzero((column != 0) & wanted)
+            if not len(which):
+                continue
+            level = max(0, slot - DIRECT_BLOCKS + 1)
+            place = first_index(per_block, level) if level else slot
+            refs = References(part[which], np.full(len(which), place), column[which].astype(np.int64), level)
+            if level:
+                work.append(refs)
+            else:
+                yield refs
         while work:
             batch, rest = _split(work.pop(), context.volume.batch_blocks)
             if len(rest.rows):
                 work.append(rest)
             yield batch
+            if batch.level not in expanded:
+                context.volume.budget.need((len(expanded) + 1) * context.superblock.blocks)
+                expanded[batch.level] = np.zeros(context.superblock.blocks, np.bool_)
             children = await _expand(context, batch, expanded[batch.level])
             if children.level:
                 work.append(children)

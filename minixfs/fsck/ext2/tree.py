@@ -250,7 +250,8 @@ class _Tree:
 
     def _counts(self) -> NDArray[np.int64]:
         """How many names each row has."""
-        counts = np.bincount(self._target[~self._gone], minlength=len(self._context.table.numbers))
+        targets = self._target[~self._gone] if self._gone.any() else self._target
+        counts = np.bincount(targets, minlength=len(self._context.table.numbers))
         for row, added in self._added.items():
             counts[row] += added
         return counts

@@ -105,8 +105,9 @@ async def _check_times(context: Context) -> None:
 
 async def _check_modes(context: Context) -> None:
     table = context.table
-    known = np.isin(table.columns["i_mode"] & 0o170000, list(layout.FILE_TYPES))
-    for row in await _each(context, table.ordinary & ~known):
+    doubtful = table.ordinary.copy()
+    doubtful[table.rows_of_type(*layout.FILE_TYPES)] = False
+    for row in await _each(context, doubtful):
         number, mode = int(table.numbers[row]), int(table.columns["i_mode"][row])
         if not context.found(Kind.UNKNOWN_MODE, number, f"mode {mode:06o} is of no known type"):
             continue
@@ -120,8 +121,8 @@ async def _check_modes(context: Context) -> None:
 async def _check_disguised(context: Context) -> None:
     """Directories whose type was damaged into one without contents: their blocks still say what they are."""
     table = context.table
-    special = _special(table)
-    for row in np.flatnonzero(special & (table.columns["i_block"][:, 0] != 0)).tolist():
+    special = np.flatnonzero(_special(table))
+    for row in special[table.columns["i_block"][special, 0] != 0].tolist():
         number, pointers = int(table.numbers[row]), table.columns["i_block"][row].astype(np.int64)
         if not (context.is_block(pointers) | (pointers == 0)).all():
             continue

@@ -28,14 +28,15 @@ async def check_directories(context: Context) -> Entries:
     blocks = int(context.end[rows].sum()) << context.superblock.zone_shift
     context.volume.begin(3, "directories", blocks)
     entries = await scan(context, rows)
-    flagged = await _flagged(context, rows, entries)
+    within = _within(context, entries)
+    flagged = await _flagged(context, rows, entries, within)
     if len(flagged):
         await name_rows(context, flagged)
         for row in flagged.tolist():
             await _repair(context, row)
         rows = context.table.rows_of_type(stat.S_IFDIR)
         entries = await scan(context, rows)
-    within = _within(context, entries)
+        within = _within(context, entries)
     return entries if within.all() else entries.select(within)
 
 
@@ -51,12 +52,14 @@ def _legal(context: Context, entries: Entries) -> NDArray[np.bool_]:
     return np.asarray(named & (context.table.rows_for(entries.inodes) >= 0))
 
 
-async def _flagged(context: Context, rows: NDArray[np.int64], entries: Entries) -> NDArray[np.int64]:
-    """The directories with any fault, in the order of their rows."""
+async def _flagged(
+    context: Context, rows: NDArray[np.int64], entries: Entries, within: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """The directories with any fault, in the order of their rows. `within`: see `_within`."""
     table, superblock = context.table, context.superblock
     size = superblock.dirent_record.size
     bad = np.zeros(len(table.numbers), np.bool_)
-    within, legal = _within(context, entries), _legal(context, entries)
+    legal = _legal(context, entries)
     bad[entries.rows[within ^ legal]] = True
 
     dot, dotdot = entries.kind == NameKind.DOT, entries.kind == NameKind.DOTDOT

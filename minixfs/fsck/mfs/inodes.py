@@ -18,25 +18,31 @@ from numpy.typing import NDArray
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fsck.mfs.volume import Volume
-from minixfs.fsck.rows import RowIndex
+from minixfs.fsck.rows import RowIndex, as_index
 
 BYTES_PER_ROW = 250
 """Memory that a row takes while the table is loaded, about."""
 TYPE_MASK = 0o170000
 MAPPED_TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+_COLUMNS = {"i_mode": "u2", "i_nlinks": "i8", "i_size": "i8", "i_zone": "u4"}
+
+
+def _column(inodes: NDArray[Any], field: str) -> NDArray[Any]:
+    """A field of all `inodes`; of an array the first members of all, then the second."""
+    return inodes[field].T.astype(_COLUMNS[field], order="C")
 
 
 class InodeTable:
-    """Columns `numbers`, `mode`, `nlinks`, `size` (bytes) and `zones` (rows of 9 or 10), all int64."""
+    """Columns `numbers`, `nlinks`, `size` (bytes): int64; `mode`: uint16; `zones`, 9 or 10 for each inode: uint32."""
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
         self._pointers = layout.DIRECT_ZONES + volume.superblock.variant.levels
         self.numbers = np.zeros(0, np.int64)
-        self.mode = np.zeros(0, np.int64)
+        self.mode = np.zeros(0, np.uint16)
         self.nlinks = np.zeros(0, np.int64)
         self.size = np.zeros(0, np.int64)
-        self.zones = np.zeros((0, self._pointers), np.int64)
+        self.zones = np.zeros((0, self._pointers), np.uint32)
         self.changed = np.zeros(0, np.bool_)
         self._fresh: set[int] = set()
         self._rows = RowIndex(self.numbers)
@@ -46,8 +52,7 @@ class InodeTable:
         volume, superblock = self._volume, self._volume.superblock
         per_block, record = superblock.inodes_per_block, superblock.inode_record
         volume.begin(1, "inodes", superblock.inode_table_end - superblock.inode_table_block)
-        parts: list[NDArray[Any]] = []
-        numbers: list[NDArray[np.int64]] = []
+        parts: list[tuple[NDArray[Any], ...]] = []
         for block in range(superblock.inode_table_block, superblock.inode_table_end, volume.batch_blocks):
             count = min(volume.batch_blocks, superblock.inode_table_end - block)
             rows = await volume.read_blocks(np.arange(block, block + count))
@@ -61,24 +66,26 @@ class InodeTable:
                 used = np.append(used, ROOT_INODE - 1)
             if len(used):
                 volume.budget.spend(len(used) * BYTES_PER_ROW)
-                parts.append(words.take(used, axis=0).view(record.dtype)[:, 0])
-                numbers.append(used + first)
+                inodes = words[as_index(used)].view(record.dtype)[:, 0]
+                parts.append((used + first, *(_column(inodes, field) for field in _COLUMNS)))
         if parts:
-            self.numbers = np.concatenate(numbers)
-            self.mode, self.nlinks, self.size, self.zones = (
-                np.concatenate([part[field] for part in parts], dtype=np.int64)
-                for field in ("i_mode", "i_nlinks", "i_size", "i_zone")
+            self.numbers, self.mode, self.nlinks, self.size, zones = (
+                np.concatenate(column, axis=-1) for column in zip(*parts, strict=True)
             )
+            self.zones = zones.T  # the first zones of all inodes lie together, then the second: so they are looked at
             self.changed = np.zeros(len(self.numbers), np.bool_)
             self._rows = RowIndex(self.numbers)
 
     @property
-    def type(self) -> NDArray[np.int64]:
+    def type(self) -> NDArray[np.uint16]:
         """Type bits of every row; 0 for rows that have been freed."""
-        return self.mode & TYPE_MASK
+        return self.mode & np.uint16(TYPE_MASK)
 
     def rows_of_type(self, *types: int) -> NDArray[np.int64]:
-        return np.flatnonzero(np.isin(self.type, types))
+        kinds, found = self.type, np.zeros(len(self.mode), np.bool_)
+        for kind in types:
+            found |= kinds == kind
+        return np.flatnonzero(found)
 
     def rows_for(self, numbers: NDArray[Any]) -> NDArray[np.int64]:
         """The row of each inode number, -1 for those not in use."""
@@ -104,8 +111,9 @@ class InodeTable:
         else:
             row = len(self.numbers)
             self.numbers = np.append(self.numbers, number)
-            self.mode, self.nlinks, self.size = (np.append(c, 0) for c in (self.mode, self.nlinks, self.size))
-            self.zones = np.append(self.zones, np.zeros((1, self._pointers), np.int64), axis=0)
+            self.mode = np.append(self.mode, np.uint16(0))
+            self.nlinks, self.size = np.append(self.nlinks, 0), np.append(self.size, 0)
+            self.zones = np.append(self.zones, np.zeros((1, self._pointers), np.uint32), axis=0)
             self.changed = np.append(self.changed, True)
             self._rows = RowIndex(self.numbers)
         self.mode[row] = mode

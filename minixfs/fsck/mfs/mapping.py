@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import DIRECT_ZONES
 from minixfs.fsck.mfs.context import Context
+from minixfs.fsck.rows import looked_through
 
-_ROWS = 1 << 15
+_ROWS = 1 << 16
 """Inodes looked at together."""
 
 
@@ -51,27 +52,31 @@ async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator
     table, superblock = context.table, context.superblock
     per_block = superblock.pointers_per_block
     levels = superblock.variant.levels
-    expanded = np.zeros((levels + 1, 0), np.bool_)
+    expanded: dict[int, NDArray[np.bool_]] = {}  # by level
     for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
-        pointers = table.zones[part]
-        which, slot = nonzero(pointers[:, :DIRECT_ZONES])
-        yield References(part[which], slot, pointers[which, slot], 0)
+        index, part, wanted = looked_through(rows[start : start + _ROWS])
+        pointers = table.zones[index]
         work: list[References] = []
-        for level in range(1, levels + 1):
-            column = pointers[:, DIRECT_ZONES + level - 1]
-            which = np.flatnonzero(column)
-            if len(which):
-                base = np.full(len(which), first_index(per_block, level), np.int64)
-                work.append(References(part[which], base, column[which], level))
-        if work and not expanded.shape[1]:
-            context.volume.budget.need(levels * superblock.zones)
-            expanded = np.zeros((levels + 1, superblock.zones), np.bool_)
+        for slot in range(DIRECT_ZONES + levels):
+            column = pointers[:, slot]
+            which = np.flatnonzero((column != 0) & wanted)
+            if not len(which):
+                continue
+            level = max(0, slot - DIRECT_ZONES + 1)
+            place = first_index(per_block, level) if level else slot
+            refs = References(part[which], np.full(len(which), place), column[which].astype(np.int64), level)
+            if level:
+                work.append(refs)
+            else:
+                yield refs
         while work:
             batch, rest = _split(work.pop(), context.volume.batch_blocks)
             if len(rest.rows):
                 work.append(rest)
             yield batch
+            if batch.level not in expanded:
+                context.volume.budget.need((len(expanded) + 1) * superblock.zones)
+                expanded[batch.level] = np.zeros(superblock.zones, np.bool_)
             children = await _expand(context, batch, expanded[batch.level])
             if children.level:
                 work.append(children)

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fsck.mfs.context import Context
-from minixfs.fsck.mfs.mapping import nonzero, references
+from minixfs.fsck.mfs.mapping import references
 from minixfs.fsck.report import MAX_KEPT
+from minixfs.layouts import Record
 
 _BYTES_PER_ENTRY = 100
 _NAME_WORDS = 8
 _MULTIPLIERS = [np.uint64(pow(0x9E3779B97F4A7C15, power, 1 << 64)) for power in range(1, _NAME_WORDS + 1)]
-
-
-_SLASHES, _ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (ord("/"), 0x01, 0x80))
+_ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (0x01, 0x80))
 _ONE, _FOLD = np.uint64(1), np.uint64(29)
 
 
@@ -96,15 +95,16 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Entries:
     parts, entries = [_nothing()], 0
     for start in range(0, len(block), volume.batch_blocks):
         part = slice(start, start + volume.batch_blocks)
-        slots = (await volume.read_blocks(block[part])).view(record.dtype)
-        which, slot = nonzero(slots["d_ino"])
-        used = slots[which, slot]
+        data = (await volume.read_blocks(block[part])).reshape(-1)
+        inodes = data.view(record.dtype)["d_ino"]
+        used = np.flatnonzero(inodes != 0)
         entries += len(used)
         volume.budget.need(entries * _BYTES_PER_ENTRY)
-        kind, digest = _classify(used["d_name"])
-        position = place[part][which] * per_block + slot
+        kind, digest = _classify(data, used, record)
+        which = used // per_block
+        position = place[part][which] * per_block + (used - which * per_block)
         parts.append(
-            Entries(owner[part][which], position, used["d_ino"].astype(np.int64), kind, digest, block[part][which])
+            Entries(owner[part][which], position, inodes[used].astype(np.int64), kind, digest, block[part][which])
         )
     columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return Entries(*columns)
@@ -115,24 +115,23 @@ def _nothing() -> Entries:
     return Entries(empty, empty, empty, np.zeros(0, np.uint8), np.zeros(0, np.uint64), empty)
 
 
-def _classify(names: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
-    """NameKind and hash of each name."""
-    size = names.dtype.itemsize
-    text = np.zeros((len(names), 8 * _NAME_WORDS), np.uint8)
-    text[:, :size] = np.ascontiguousarray(names).view(np.uint8).reshape(-1, size)
-    words = text.view("<u8")
-    kind = np.zeros(len(names), np.uint8)
-    digest = np.zeros(len(names), np.uint64)
+def _classify(
+    data: NDArray[np.uint8], used: NDArray[np.int64], record: Record
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+    """NameKind and hash of the name in each of the `used` slots of `data`; eight bytes of all names at a time."""
+    kind = np.zeros(len(used), np.uint8)
+    digest = np.zeros(len(used), np.uint64)
     which: Any = slice(None)
-    for column in range(_NAME_WORDS):
-        word = words[which, column]
+    for column, at in enumerate(range(record.offsets["d_name"], record.size, 8)):
+        start = min(at, record.size - 8)
+        words: NDArray[np.uint64] = np.ndarray((len(data) // record.size,), "<u8", data, start, (record.size,))
+        word = words[used[which]] >> np.uint64(8 * (at - start))
         # The lowest bit that is set here belongs to the first NUL, if there is one; what is below it is of the name.
         nul = (word - _ONES) & ~word & _HIGHS
         word &= (nul & -nul) - _ONE
-        slash = word ^ _SLASHES
-        slashes = (slash - _ONES) & ~slash & _HIGHS != 0
+        slashes = word.view(np.uint8) == ord("/")
         if slashes.any():
-            kind[np.arange(len(names))[which][slashes]] = NameKind.SLASH
+            kind[np.arange(len(used))[which][slashes.reshape(-1, 8).any(axis=1)]] = NameKind.SLASH
         if column == 0:
             for short, meaning in _SHORT.items():
                 kind[word == short] = meaning
@@ -141,7 +140,7 @@ def _classify(names: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint64
         more = np.flatnonzero(nul == 0)
         if not len(more):
             break
-        which = np.arange(len(names))[which][more]
+        which = np.arange(len(used))[which][more]
     return kind, digest
 
 

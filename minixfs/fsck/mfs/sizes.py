@@ -93,11 +93,12 @@ async def _set_size(context: Context, row: int, size: int) -> None:
 async def _check_symlinks(context: Context) -> None:
     table, volume, superblock = context.table, context.volume, context.superblock
     rows = table.rows_of_type(stat.S_IFLNK)
-    mapped = context.is_zone(table.zones[rows, 0])
+    zones = table.zones[rows, 0].astype(np.int64)
+    mapped = context.is_zone(zones)
     length = np.zeros(len(rows), np.int64)
     for start in range(0, len(rows), volume.batch_blocks):
         part = np.flatnonzero(mapped[start : start + volume.batch_blocks]) + start
-        text = await volume.read_blocks(table.zones[rows[part], 0] << superblock.zone_shift)
+        text = await volume.read_blocks(zones[part] << superblock.zone_shift)
         ends = text == 0
         length[part] = np.where(ends.any(axis=1), ends.argmax(axis=1), superblock.block_size)
     endless = length == superblock.block_size

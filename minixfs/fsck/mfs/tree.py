@@ -53,9 +53,41 @@ class _Tree:
         self._names: set[bytes] = set()
 
     async def check(self) -> None:
+        if not self._is_sound():
+            await self._connect()
+        await self._attach_files()
+        await self._check_counts()
+
+    # ---- directories --------------------------------------------------------------------------------------
+
+    def _is_sound(self) -> bool:
+        """Whether every directory has one name, no ``..`` contradicts it, and all lead to the root."""
+        table, entries = self._context.table, self._entries
+        rows, root = table.rows_of_type(stat.S_IFDIR), table.row(ROOT_INODE)
+        links = self._directory_links()
+        parent = np.full(len(table.numbers), -1, np.int64)
+        parent[self._target[links]] = entries.rows[links]
+        parent[root] = root
+        if len(links) != len(rows) - 1 or (parent[rows] < 0).any():
+            return False
+        dotdot = np.flatnonzero((entries.kind == NameKind.DOTDOT) & ~self._gone)
+        if (self._target[dotdot] != parent[entries.rows[dotdot]]).any():
+            return False
+        above = parent[rows]
+        for _ in range(len(rows).bit_length() + 1):
+            if (above == root).all():
+                return True
+            parent[rows] = parent[above]  # twice as far up each time
+            above = parent[rows]
+        return False
+
+    async def _connect(self) -> None:
+        """Give every directory its one place in the tree."""
         context, table = self._context, self._context.table
         root = table.row(ROOT_INODE)
-        links = self._directory_links()
+        links: dict[int, list[int]] = {}
+        for link in self._directory_links().tolist():
+            links.setdefault(int(self._entries.rows[link]), []).append(link)
         self._parent[root] = root
         await self._descend(root, links)
         named = {int(self._target[link]) for found in links.values() for link in found}
@@ -68,19 +100,11 @@ class _Tree:
             if row not in self._parent:
                 await self._attach_directory(row, links, empty=occupied[row] == 0)
         await self._check_dotdots()
-        await self._attach_files()
-        await self._check_counts()
 
-    # ---- directories --------------------------------------------------------------------------------------
-
-    def _directory_links(self) -> dict[int, list[int]]:
-        """Directory row -> its entries (indexes) that name directories, without ``.`` and ``..``."""
-        table = self._context.table
-        is_directory = (table.type == stat.S_IFDIR)[np.maximum(self._target, 0)]
-        links: dict[int, list[int]] = {}
-        for link in np.flatnonzero(is_directory & ~self._dots & ~self._gone).tolist():
-            links.setdefault(int(self._entries.rows[link]), []).append(link)
-        return links
+    def _directory_links(self) -> NDArray[np.int64]:
+        """The entries that name directories, without ``.`` and ``..``."""
+        is_directory = (self._context.table.type == stat.S_IFDIR)[self._target]
+        return np.flatnonzero(is_directory & ~self._dots & ~self._gone)
 
     def _wanted_parents(self) -> NDArray[np.int64]:
         """The row that the ``..`` of each row names; -1: none."""
@@ -227,7 +251,8 @@ class _Tree:
         live = ~self._gone
         if self._freed:
             live &= ~np.isin(self._entries.rows, list(self._freed))
-        counts = np.bincount(self._target[live], minlength=len(self._context.table.numbers))
+        targets = self._target if live.all() else self._target[live]
+        counts = np.bincount(targets, minlength=len(self._context.table.numbers))
         for row, added in self._added.items():
             counts[row] += added
         return counts

@@ -15,7 +15,9 @@ async def check_types(context: Context) -> None:
     """Repair modes and the zone fields of inodes without contents."""
     await _check_root(context)
     table = context.table
-    unknown = np.flatnonzero(~np.isin(table.type, list(FILE_TYPES)) & (table.mode != 0))
+    doubtful = table.mode != 0
+    doubtful[table.rows_of_type(*FILE_TYPES)] = False
+    unknown = np.flatnonzero(doubtful)
     await name_rows(context, unknown)
     for row in unknown.tolist():
         number, mode = int(table.numbers[row]), int(table.mode[row])
@@ -56,7 +58,7 @@ async def _check_root(context: Context) -> None:
 
 async def _has_dots(context: Context, row: int) -> bool:
     """Whether the contents look like those of a directory: ``.`` comes first or ``..`` second."""
-    zone, record = context.table.zones[row, :1], context.superblock.dirent_record
+    zone, record = context.table.zones[row, :1].astype(np.int64), context.superblock.dirent_record
     if not context.is_zone(zone)[0]:
         return False
     data = (await context.volume.read_blocks(zone << context.superblock.zone_shift)).tobytes()

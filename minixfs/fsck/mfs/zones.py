@@ -18,6 +18,7 @@ from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.inodes import MAPPED_TYPES
 from minixfs.fsck.mfs.mapping import References, first_index, references, span
 from minixfs.fsck.mfs.names import name_rows
+from minixfs.fsck.rows import as_index
 
 
 class Survey(NamedTuple):
@@ -49,7 +50,7 @@ async def survey(context: Context, rows: NDArray[np.int64]) -> Survey:
 async def check_zones(context: Context) -> None:
     """Make every zone belong to one file at most; leave `context.in_use` and `context.end` up to date."""
     rows = context.table.rows_of_type(*MAPPED_TYPES)
-    context.volume.begin(2, "zones", int(np.count_nonzero(context.table.zones[rows, DIRECT_ZONES:])))
+    context.volume.begin(2, "zones", int(np.count_nonzero(context.table.zones[as_index(rows), DIRECT_ZONES:])))
     found = await survey(context, rows)
     context.recount(found.in_use)
     context.end = found.end
