@@ -31,7 +31,12 @@ RECORDED = Path(__file__).with_name("requests.json")
 TIMES = 10
 ENTRIES = 1000
 MIB = 1 << 20
-SHAPES: dict[str, dict[str, Any]] = {"MFS V3": {"block_size": 4096}, "ext2": {"ext2": "-b 4096 -N 2048"}}
+SHAPES: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "MFS V3": ([], {"block_size": 4096}),
+    "MFS V3, noatime": (["noatime"], {"block_size": 4096}),
+    "ext2": ([], {"ext2": "-b 4096 -N 2048"}),
+}
+"""Words of the mount, and what the image is made with."""
 
 pytestmark = pytest.mark.long
 
@@ -125,7 +130,8 @@ def make_many(top: Path) -> None:
 def mount(request: pytest.FixtureRequest, mounted: Mounted) -> tuple[str, Mount]:
     if reason := requests.why_not():
         pytest.skip(reason)
-    return request.param, mounted(**SHAPES[request.param])
+    words, image = SHAPES[request.param]
+    return request.param, mounted(*words, **image)
 
 
 def counts_of(mount: Mount) -> dict[str, dict[str, int]]:

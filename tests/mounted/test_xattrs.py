@@ -117,14 +117,14 @@ def test_the_kernel_enforces_access_lists(mounted: Mounted) -> None:
 
 
 def test_default_lists_are_inherited(mounted: Mounted) -> None:
-    """With no umask: the kernel takes it away before a file server that pyfuse3 speaks for sees the mode."""
+    """They replace the umask."""
     mount = mounted("allow_other", **EXT2)
     friend, stranger, _ = users()
     directory = mount.path / "d"
     directory.mkdir()
     os.setxattr(directory, DEFAULT, access_list(friend.uid, 6))
     os.setxattr(directory, ACCESS, access_list(friend.uid, 7))
-    before = os.umask(0)
+    before = os.umask(0o077)
     try:
         (directory / "file").write_bytes(b"data")
         (directory / "sub").mkdir()
@@ -135,6 +135,18 @@ def test_default_lists_are_inherited(mounted: Mounted) -> None:
     with pytest.raises(PermissionError):
         start((directory / "file").read_bytes, user=stranger).result()
     assert os.getxattr(directory / "sub", DEFAULT) == access_list(friend.uid, 6)
+
+
+def test_what_must_be_there_or_not(mounted: Mounted) -> None:
+    path = mounted(**EXT2).path / "file"
+    path.touch()
+    with pytest.raises(OSError, match=os.strerror(errno.ENODATA)):
+        os.setxattr(path, "user.a", b"b", os.XATTR_REPLACE)
+    os.setxattr(path, "user.a", b"b", os.XATTR_CREATE)
+    with pytest.raises(FileExistsError):
+        os.setxattr(path, "user.a", b"b", os.XATTR_CREATE)
+    os.setxattr(path, "user.a", b"c", os.XATTR_REPLACE)
+    assert os.getxattr(path, "user.a") == b"c"
 
 
 def test_without_them_a_mount_says_that_there_are_none(mounted: Mounted) -> None:
