@@ -265,7 +265,7 @@ class Directories(ABC, Generic[I]):
         self._searches[directory.num] = searches + 1
         name = self.clip(name)
         for number in range(blocks):
-            with await self._block(directory, number) as buf:
+            with self._block_cached(directory, number) or await self._block(directory, number) as buf:
                 found = self._search_block(directory, number, buf, name)
             if found:
                 return found

@@ -102,14 +102,13 @@ class MfsDirectories(Directories[SlotIndex]):
         in_front = size - self._name_max
         end = directory.size - number * self._volume.block_size
         data = bytes(buf.data[: min(end // size, self._per_block) * size])
-        stored = name if len(name) == self._name_max else name + b"\0"
-        at = data.find(stored)
+        at = data.find(name)
         while at >= 0:
             if at % size == in_front:
-                ino, _ = self._entry.unpack_from(data, at - in_front)
-                if ino:
+                ino, raw = self._entry.unpack_from(data, at - in_front)
+                if ino and raw.partition(b"\0")[0] == name:
                     return int(ino)
-            at = data.find(stored, at + 1)
+            at = data.find(name, at + 1)
         return 0
 
     async def _read_index(self, directory: Inode) -> SlotIndex:
