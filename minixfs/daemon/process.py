@@ -26,7 +26,7 @@ from minixfs.daemon.calls import stat as attributes
 from minixfs.daemon.calls.protect import KEEP, X_BIT
 from minixfs.daemon.objects import Filp, Vnode, dup
 from minixfs.daemon.path import ByNode, ByPath, Place
-from minixfs.daemon.tll import Mode, Rank, ThreeLevelLock
+from minixfs.daemon.tll import READ, WRITE, Rank, ThreeLevelLock
 from minixfs.daemon.vfs import Vfs
 from minixfs.errors import BadDescriptor, InvalidArgument, NotDirectory, NotPermitted, PosixError
 from minixfs.fs.protocol import Credentials, DirEntry, Stat, StatVfs, Time, TimeUpdate
@@ -52,7 +52,7 @@ class Process:
     @asynccontextmanager
     async def _call(self) -> AsyncIterator[Call]:
         async with self.vfs.call(self.credentials, self.umask_bits) as call:
-            await self.lock.acquire(Mode.WRITE, call)
+            await self.lock.acquire(WRITE, call)
             try:
                 yield call
             finally:
@@ -275,7 +275,7 @@ class Process:
             self.vfs.vnodes.release(self.root)
 
     async def _directory(self, call: Call, place: Place) -> Vnode:
-        async with place.object(call, Mode.READ, Mode.READ) as held:
+        async with place.object(call, READ, READ) as held:
             if not held.vnode.is_directory:
                 raise NotDirectory
             protect.require(call, held.vnode, X_BIT)
