@@ -73,13 +73,13 @@ def claim(in_use: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.in
     """Mark the `wanted` of what is numbered in `in_use`; return those that were marked already, or are wanted twice."""
     if not len(wanted):
         return wanted
-    first = int(wanted.min())
-    near = in_use[first : int(wanted.max()) + 1]
-    before = near.copy()
+    near = in_use[int(wanted.min()) : int(wanted.max()) + 1]
+    before = int(np.count_nonzero(near))
+    again = wanted[in_use[wanted]]
     in_use[wanted] = True
-    if np.count_nonzero(near) == np.count_nonzero(before) + len(wanted):
-        return wanted[:0]
-    return np.append(wanted[before[wanted - first]], wanted[repeated(wanted)])
+    if int(np.count_nonzero(near)) == before + len(wanted):
+        return again
+    return np.append(again, wanted[repeated(wanted)])
 
 
 def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -135,6 +135,8 @@ class InodeTable:
             return
         halves = inodes.view("<u2")
         extra = halves[as_index(kept), _CORE // 2].copy()
+        if (extra == extra[0]).all():
+            extra = extra[:1]  # makers give all the same, and one of them stands for all below
         bad = (extra & 3 != 0) | (extra > room)
         at = np.where(bad | (extra >= room - _MAGIC_SIZE), 0, _CORE + extra)
         magic = inodes.reshape(-1).view("<u4").take((kept * inodes.shape[1] + at) >> 2)

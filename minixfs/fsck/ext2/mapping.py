@@ -48,7 +48,7 @@ def first_index(pointers: int, level: int) -> int:
 
 
 async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator[References]:
-    """All nonzero block numbers of `rows`."""
+    """All nonzero block numbers of `rows`, which ascend."""
     per_block = context.superblock.block_size // 4
     expanded: dict[int, NDArray[np.bool_]] = {}  # by level
     for start in range(0, len(rows), _ROWS):

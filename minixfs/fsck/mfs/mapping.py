@@ -48,7 +48,7 @@ def first_index(pointers: int, level: int) -> int:
 
 
 async def references(context: Context, rows: NDArray[np.int64]) -> AsyncIterator[References]:
-    """All nonzero zone numbers of `rows`."""
+    """All nonzero zone numbers of `rows`, which ascend."""
     table, superblock = context.table, context.superblock
     per_block = superblock.pointers_per_block
     levels = superblock.variant.levels
