@@ -67,6 +67,8 @@ from minixfs.hw.blockdev.device import Buffer, Data
 
 FORGET_PATIENCE = 1.0
 """Seconds that the kernel is given to forget what was removed, before a volume counts as full."""
+SYNCED_FILES = 256
+"""Of so many files it is remembered how large they were when they were last synced."""
 SET_ID = stat.S_ISUID | stat.S_ISGID
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
 FEATURES = (
@@ -124,6 +126,7 @@ class FuseFace:
         self._has_xattrs = view.xattrs and any(fs.has_xattrs for fs in servers)
         self._stamps_access = any(fs.stamps_access for fs in servers)
         self._features = 0
+        self._allocated: dict[int, int] = {}  # blocks of files when they were last synced, of some
         self._attributes_changed = attributes_changed
         self.granularity = min(fs.granularity for fs in servers)
         self.handlers: dict[int, Handler] = {
@@ -366,8 +369,18 @@ class FuseFace:
         async with self._vfs.call() as call:
             await readwrite.fsync(call, vnode.vmnt)
         if vnode.is_regular:
-            self._attributes_changed(vnode.key)  # space was allocated when the kernel wrote back what it had cached
+            await self._tell_allocation(vnode)
         return b""
+
+    async def _tell_allocation(self, vnode: Vnode) -> None:
+        """Space may have been allocated when the kernel wrote back what it had cached: then it has to ask how much. It
+        would for the next write, so it is not made to where nothing has changed since the last time."""
+        blocks = (await vnode.fs.stat(vnode.ino)).blocks
+        if self._allocated.get(vnode.key) != blocks:
+            if len(self._allocated) >= SYNCED_FILES:
+                self._allocated.clear()
+            self._allocated[vnode.key] = blocks
+            self._attributes_changed(vnode.key)
 
     # ---- directories ------------------------------------------------------------------------------------------
 
