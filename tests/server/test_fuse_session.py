@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,9 +13,10 @@ import trio
 import trio.testing
 
 from minixfs.daemon.fuse import wire
-from minixfs.daemon.fuse.session import Handler, Session
+from minixfs.daemon.fuse.session import REQUESTS_PER_TURN, Handler, Session
 from minixfs.daemon.fuse.wire import Feature, Opcode, Request
 from minixfs.errors import NotFound
+from minixfs.hw.runtime import run
 
 
 class Answers:
@@ -189,3 +191,63 @@ async def test_the_kernel_is_told_that_attributes_changed() -> None:
     async with serving() as (device, _, session):
         session.attributes_changed(5)
         assert await device.reply() == (0, wire.NOTIFY_INVAL_INODE, wire.NOTIFY_INVAL_INODE_OUT.pack(5, -1, 0))
+
+
+# ---- waiting for requests ------------------------------------------------------------------------------------------
+
+
+class Parked(Exception):
+    """Instead of parking the task."""
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Session, socket.socket]]:
+    async def park(descriptor: int) -> None:
+        raise Parked
+
+    monkeypatch.setattr(trio.lowlevel, "wait_readable", park)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        yield Session(ours.fileno(), 1), theirs
+
+
+def parks(session: Session) -> bool:
+    """Whether reading a request lets other tasks run."""
+    try:
+        return not run(session._read(memoryview(bytearray(100))))
+    except Parked:
+        return True
+
+
+def test_a_request_that_is_there_does_not_park_the_task(waiting: tuple[Session, socket.socket]) -> None:
+    session, device = waiting
+    device.send(b"request")
+    assert not parks(session)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_only_while_nothing_is_served_a_request_is_waited_for_in_place(
+    waiting: tuple[Session, socket.socket], busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minixfs.daemon.fuse.session.PAUSE", 20_000)
+    session, device = waiting
+    session._serving = int(busy)
+    timer = threading.Timer(0.05, device.send, (b"request",))
+    timer.start()
+    assert parks(session) == busy
+    timer.join()
+
+
+def test_other_tasks_run_when_no_request_comes(waiting: tuple[Session, socket.socket]) -> None:
+    assert parks(waiting[0])
+
+
+def test_other_tasks_run_while_requests_keep_coming(waiting: tuple[Session, socket.socket]) -> None:
+    session, device = waiting
+    device.send(b"request")
+    for number in range(1, 3 * REQUESTS_PER_TURN):
+        if number % REQUESTS_PER_TURN:
+            assert not parks(session)
+            device.send(b"request")
+        else:
+            assert parks(session)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import stat
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from minixfs.errors import Busy, InvalidArgument, IsDirectory, MinixFsError, NotDirectory, NotFound
@@ -179,36 +179,36 @@ class DiskFileServer(DiskMount):
         return self.node(await self._names.make(directory, name, stat.S_IFREG | mode & 0o7777, uid, gid))
 
     @modifier
-    def mknod(self, directory: int, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> Awaitable[None]:
-        return self._names.make_special(directory, name, mode, uid, gid, rdev)
+    async def mknod(self, directory: int, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> None:
+        await self._names.make_special(directory, name, mode, uid, gid, rdev)
 
     @modifier
-    def mkdir(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> Awaitable[None]:
-        return self._names.make_directory(directory, name, mode, uid, gid)
+    async def mkdir(self, directory: int, name: bytes, mode: int, uid: int, gid: int) -> None:
+        await self._names.make_directory(directory, name, mode, uid, gid)
 
     @modifier
-    def symlink(self, directory: int, name: bytes, target: bytes, uid: int, gid: int) -> Awaitable[None]:
-        return self._names.make_symlink(directory, name, target, uid, gid)
+    async def symlink(self, directory: int, name: bytes, target: bytes, uid: int, gid: int) -> None:
+        await self._names.make_symlink(directory, name, target, uid, gid)
 
     @modifier
-    def link(self, ino: int, directory: int, name: bytes) -> Awaitable[None]:
-        return self._names.link(ino, directory, name)
+    async def link(self, ino: int, directory: int, name: bytes) -> None:
+        await self._names.link(ino, directory, name)
 
     @modifier
-    def unlink(self, directory: int, name: bytes) -> Awaitable[None]:
-        return self._names.unlink(directory, name)
+    async def unlink(self, directory: int, name: bytes) -> None:
+        await self._names.unlink(directory, name)
 
     @modifier
-    def rmdir(self, directory: int, name: bytes) -> Awaitable[None]:
-        return self._names.remove_directory(directory, name)
+    async def rmdir(self, directory: int, name: bytes) -> None:
+        await self._names.remove_directory(directory, name)
 
     @modifier
-    def rename(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> Awaitable[None]:
-        return self._names.rename(old_directory, old_name, new_directory, new_name)
+    async def rename(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
+        await self._names.rename(old_directory, old_name, new_directory, new_name)
 
     @modifier
-    def exchange(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> Awaitable[None]:
-        return self._names.exchange(old_directory, old_name, new_directory, new_name)
+    async def exchange(self, old_directory: int, old_name: bytes, new_directory: int, new_name: bytes) -> None:
+        await self._names.exchange(old_directory, old_name, new_directory, new_name)
 
     # ---- data ------------------------------------------------------------------------------------------------------
 
