@@ -11,16 +11,12 @@ from __future__ import annotations
 import logging
 import stat
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from minixfs.daemon.tll import Rank, ThreeLevelLock
 from minixfs.errors import MinixFsError, TooManyOpen
 from minixfs.fs.protocol import FileServer, Node
 from minixfs.hw.runtime import Runtime
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -92,14 +88,11 @@ class Vmnt:
         root = self.fs.root_inode
         return self._key | (1 if ino == root else root if ino == 1 else ino)
 
-    def keys_of(self, inos: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    def keys_of(self, inos: Sequence[int]) -> Sequence[int]:
         """As `key_of`, for many."""
-        root = self.fs.root_inode
-        keys = inos.copy()
-        keys |= self._key
-        keys[inos == 1] = self._key | root
-        keys[inos == root] = self._key | 1
-        return keys
+        if self._key == 0 and self.fs.root_inode == 1:
+            return inos
+        return list(map(self.key_of, inos))
 
     def ino_of(self, key: int) -> int:
         """The inode number behind the key of one of our vnodes."""

@@ -15,13 +15,10 @@ from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from minixfs.errors import NotImplementedBy
 from minixfs.hw.blockdev.device import Buffer, Data
-
-if TYPE_CHECKING:
-    from minixfs.fs.dirtable import DirTable
 
 
 @dataclass(slots=True)
@@ -133,6 +130,23 @@ class DirEntry:
     ino: int
     next: int
     name: bytes
+
+
+class DirTable(NamedTuple):
+    """Entries as columns, for large directories: without an object for each.
+
+    `types`: of what type the inodes are, as ``stat.S_IFMT(mode) >> 12``, 0 for not known.
+    """
+
+    inos: Sequence[int]
+    next: Sequence[int]
+    types: Sequence[int]
+    names: Sequence[bytes]
+
+    @classmethod
+    def of(cls, entries: Sequence[DirEntry]) -> DirTable:
+        inos, positions = [entry.ino for entry in entries], [entry.next for entry in entries]
+        return cls(inos, positions, [0] * len(entries), [entry.name for entry in entries])
 
 
 class Mounted(NamedTuple):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 import stat
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from minixfs.errors import (
@@ -28,7 +26,6 @@ from minixfs.errors import (
     TooManyLinks,
     TooManyOpen,
 )
-from minixfs.fs.dirtable import DirTable
 from minixfs.fs.disk.directory import SEARCHES
 from minixfs.fs.disk.volume import Settings
 from minixfs.fs.protocol import DirEntry
@@ -520,14 +517,10 @@ def test_a_listing_as_columns_has_the_same_entries(kind: Kind, rng: random.Rando
         wanted = [entry for entry in entries if entry.next > start]
         for count in (1, 7, 1000):
             table = fs.getdents_table(fs.root, start, count)
-            inos, positions, _, starts, lengths = (column.tolist() for column in table[:5])
-            found = [
-                DirEntry(ino, after, table.text[begin : begin + length].tobytes())
-                for ino, after, begin, length in zip(inos, positions, starts, lengths, strict=True)
-            ]
+            found = list(map(DirEntry, table.inos, table.next, table.names))
             assert found == wanted[: len(found)]
             assert len(found) >= min(count, len(wanted), 1)
-            assert set(table.types.tolist()) <= {0, stat.S_IFDIR >> 12, stat.S_IFREG >> 12}
+            assert set(table.types) <= {0, stat.S_IFDIR >> 12, stat.S_IFREG >> 12}
     assert found == []
 
 
@@ -537,22 +530,6 @@ def test_a_removed_directory_lists_as_empty(fs: Served) -> None:
         fs.rmdir(fs.root, b"d")
         assert fs.getdents(ino, 0, 10) == []
         assert not len(fs.getdents_table(ino, 0, 10).inos)
-
-
-def test_packed_entries() -> None:
-    entries = [DirEntry(5, 1, b"a"), DirEntry(6, 2, b"12345678"), DirEntry(1 << 31, 3, b"n" * 255)]
-    table = DirTable.of(entries)._replace(types=np.array([4, 8, 0], np.uint32))
-    keys = table.inos + np.uint64(7 << 32)
-    rows = [
-        struct.pack("=QQII", entry.ino + (7 << 32), entry.next, len(entry.name), kind)
-        + entry.name.ljust(len(entry.name) + 7 & ~7, b"\0")
-        for entry, kind in zip(entries, (4, 8, 0), strict=True)
-    ]
-    assert table.packed(keys, 4096) == b"".join(rows)
-    assert table.packed(keys, 64) == b"".join(rows[:2])
-    assert table.packed(keys, 63) == rows[0]
-    assert table.packed(keys, 31) == b""
-    assert DirTable.of([]).packed(keys[:0], 4096) == b""
 
 
 def test_the_first_free_slot_of_a_minix_directory_is_used_first() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 
 import pytest
 import trio
 import trio.testing
 
+from minixfs.daemon.fuse import listing
 from minixfs.daemon.fuse.face import FuseFace
 from minixfs.daemon.fuse.view import View
 from minixfs.daemon.fuse.wire import OPEN_IN, SETATTR_IN, Feature, Opcode, Valid
@@ -17,6 +19,7 @@ from minixfs.daemon.path import ByPath
 from minixfs.daemon.process import Process
 from minixfs.daemon.vfs import Vfs
 from minixfs.errors import MinixFsError
+from minixfs.fs.protocol import DirEntry, DirTable
 from tests.support.fakefs import FakeFs, check, mount, mounted
 from tests.support.kernel import ROOT, Kernel
 
@@ -247,3 +250,18 @@ async def test_a_node_that_is_forgotten_and_told_anew_while_it_is_being_parked()
     await kernel.forget(node)
     assert set(fs.references()) == {fs.root_inode}
     await finish(face, vfs, fs)
+
+
+def test_packed_entries() -> None:
+    entries = [DirEntry(5, 1, b"a"), DirEntry(6, 2, b"12345678"), DirEntry(1 << 31, 3, b"n" * 255)]
+    table = DirTable.of(entries)._replace(types=[4, 8, 0])
+    keys = [ino + (7 << 32) for ino in table.inos]
+    rows = [
+        struct.pack("=QQII", key, entry.next, len(entry.name), kind) + entry.name.ljust(len(entry.name) + 7 & ~7, b"\0")
+        for entry, key, kind in zip(entries, keys, (4, 8, 0), strict=True)
+    ]
+    assert listing.pack(table, keys, 4096) == b"".join(rows)
+    assert listing.pack(table, keys, 64) == b"".join(rows[:2])
+    assert listing.pack(table, keys, 63) == rows[0]
+    assert listing.pack(table, keys, 31) == b""
+    assert listing.pack(DirTable.of([]), [], 4096) == b""

@@ -33,8 +33,7 @@ from minixfs.errors import (
     NotFound,
     NotPermitted,
 )
-from minixfs.fs.dirtable import DirTable
-from minixfs.fs.protocol import DirEntry, Mounted, Node, Stat, StatVfs, Time, TimeUpdate
+from minixfs.fs.protocol import DirEntry, DirTable, Mounted, Node, Stat, StatVfs, Time, TimeUpdate
 from minixfs.fs.server import DiskServer
 from minixfs.hw.blockdev.device import Buffer, Data
 from tests.support.recorder import Recorder, recorded

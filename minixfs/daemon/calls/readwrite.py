@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from minixfs.daemon.call import Call
 from minixfs.daemon.calls.protect import W_BIT, require, require_writable
@@ -12,11 +11,8 @@ from minixfs.daemon.objects import Filp, Vmnt, Vnode
 from minixfs.daemon.path import Place
 from minixfs.daemon.tll import READ, WRITE
 from minixfs.errors import BadDescriptor, InvalidArgument, IsDirectory, MinixFsError
-from minixfs.fs.protocol import DirEntry
+from minixfs.fs.protocol import DirEntry, DirTable
 from minixfs.hw.blockdev.device import Buffer, Data
-
-if TYPE_CHECKING:
-    from minixfs.fs.dirtable import DirTable
 
 MAX_POSITION = 2**63 - 1
 

@@ -16,17 +16,14 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from minixfs.errors import Corrupt, Exists, FileTooBig, InvalidArgument, NameTooLong, NotDirectory, NotFound
 from minixfs.fs.disk.inode import Inode, InodeTable
 from minixfs.fs.disk.volume import Volume
 from minixfs.fs.disk.zones import ZoneMap
 from minixfs.fs.libminixfs.buffer import Buf
-from minixfs.fs.protocol import DirEntry
-
-if TYPE_CHECKING:
-    from minixfs.fs.dirtable import DirTable
+from minixfs.fs.protocol import DirEntry, DirTable
 
 MAPPED_DIRECTORIES = 4096
 """Directories whose disk blocks are remembered at once."""

@@ -12,18 +12,14 @@ from __future__ import annotations
 import logging
 import stat
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from minixfs.errors import Busy, InvalidArgument, IsDirectory, MinixFsError, NotDirectory, NotFound
 from minixfs.fs.disk.inode import Inode
 from minixfs.fs.disk.mount import DiskMount
 from minixfs.fs.disk.volume import NS
-from minixfs.fs.protocol import DirEntry, Node, Stat, StatVfs, Time, TimeUpdate
+from minixfs.fs.protocol import DirEntry, DirTable, Node, Stat, StatVfs, Time, TimeUpdate
 from minixfs.fs.server import modifier, reader
 from minixfs.hw.blockdev.device import Buffer, Data
-
-if TYPE_CHECKING:
-    from minixfs.fs.dirtable import DirTable
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from functools import cache
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from minixfs.errors import Corrupt, NotDirectory
 from minixfs.fs.disk.directory import Directories, Entry, Index
@@ -25,21 +24,19 @@ from minixfs.fs.ext2.inode import Ext2Inode
 from minixfs.fs.ext2.volume import Ext2Volume
 from minixfs.fs.libminixfs.buffer import Buf
 from minixfs.fs.libminixfs.write_order import Order
-from minixfs.fs.protocol import DirEntry
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from minixfs.fs.dirtable import DirTable
+from minixfs.fs.protocol import DirEntry, DirTable
 
 _HEAD = layout.DIRENT.struct
 _HEAD_SIZE = _HEAD.size
 _NAME_LENGTH_BEFORE = _HEAD_SIZE - layout.DIRENT.offsets["name_len"]
 """In front of a name is its length, so many bytes before."""
 _SMALLEST = 12
-_TABLE_BYTES = 1 << 18
-"""Directory blocks that are listed together."""
+_LISTED_TYPES = [0] * 256
+"""What a listing says of an inode's type, by the type byte of its entry: nothing where directories keep none."""
+for _mode, _number in layout.FILE_TYPES.items():
+    _LISTED_TYPES[_number] = _mode >> 12
+Row = tuple[int, int, int, bytes, int]
+"""An entry: offset in its block, length, inode, name and type byte."""
 
 
 def needed(name_length: int) -> int:
@@ -55,17 +52,6 @@ def _form(name_length: int) -> Struct:
 
 _DOTS = Struct(f"{_form(1).format}{_form(2).format[1:]}")
 """The two entries of a new directory."""
-
-
-@cache
-def _listed_types() -> NDArray[np.uint32]:
-    """What a listing says of an inode's type, by the type byte of its entry: nothing where directories keep none."""
-    import numpy as np  # not for the offline commands
-
-    types = np.zeros(256, np.uint32)
-    for mode, number in layout.FILE_TYPES.items():
-        types[number] = mode >> 12
-    return types
 
 
 @dataclass(slots=True)
@@ -100,64 +86,27 @@ class Ext2Directories(Directories[RoomIndex]):
             with await self._block(directory, number) as buf:
                 rows = self._scan(directory, buf, start, count - len(found))
             base = position - start
-            found += [DirEntry(ino, base + offset + length, name) for offset, length, ino, name in rows if ino]
+            found += [DirEntry(ino, base + offset + length, name) for offset, length, ino, name, _ in rows if ino]
             position = base + (rows[-1][0] + rows[-1][1] if rows else self._size)
         return found
 
     async def table(self, directory: Inode, position: int, count: int) -> DirTable:
-        import numpy as np
-
-        from minixfs.fs.dirtable import DirTable
-
         if not directory.is_directory:
             raise NotDirectory
-        while True:
-            origin = position - position % self._size
-            text, starts = bytearray(), list[int]()
-            while origin + len(text) < directory.size and len(starts) < count and len(text) < _TABLE_BYTES:
-                with await self._block(directory, (origin + len(text)) // self._size) as buf:
-                    starts += self._offsets(directory, buf, len(text))
-                    text += buf.data
-            bounds = np.array([*starts, len(text)], np.int64)
-            at, ends = bounds[:-1], bounds[1:]
-            longs = np.frombuffer(text, "<u4")
-            inos, heads = longs[at // 4], longs[at // 4 + 1]
-            lengths = (heads >> 16 & 0xFF).astype(np.int64)
-            if np.any((ends - at < _HEAD_SIZE + lengths) & (inos != 0)):
-                raise Corrupt("a name that is longer than its entry of a directory", inode=directory.num)
-            used = (inos != 0) & (at >= position - origin)
-            position = origin + len(text)
-            if used.any() or position >= directory.size:
-                break
-        return DirTable(
-            inos[used].astype(np.uint64),
-            (origin + ends[used]).astype(np.uint64),
-            _listed_types()[heads[used] >> 24],
-            at[used] + _HEAD_SIZE,
-            lengths[used],
-            np.frombuffer(text, np.uint8),
-        )
-
-    def _offsets(self, directory: Inode, buf: Buf, base: int) -> list[int]:
-        """Where the entries of a block begin, counted from `base` in front of it. Raises Corrupt if they do not add up.
-
-        As `_scan`, for when that is all that is wanted.
-        """
-        import numpy as np
-
-        size = self._size
-        stored = [*np.frombuffer(buf.data, "<u2")[2::2].tolist(), 0]
-        found = []
-        offset = 0
-        while offset < size:
-            length = stored[offset >> 2]
-            if size == layout.MAX_BLOCK_SIZE:
-                length = self._length(length)
-            if length < _HEAD_SIZE or length & 3 or offset + length > size:
-                raise Corrupt(f"bad entry at byte {offset} of a directory block", block=buf.block, inode=directory.num)
-            found.append(base + offset)
-            offset += length
-        return found
+        used: list[Row] = []
+        positions: list[int] = []
+        while position < directory.size and len(used) < count:
+            number, start = divmod(position, self._size)
+            base = position - start
+            with await self._block(directory, number) as buf:
+                rows = [row for row in self._scan(directory, buf, start) if row[2]]
+            used += rows
+            positions += [base + offset + length for offset, length, _, _, _ in rows]
+            position = base + self._size
+        if not used:
+            return DirTable.of(())
+        _, _, inos, names, kinds = zip(*used, strict=True)
+        return DirTable(inos, positions, list(map(_LISTED_TYPES.__getitem__, kinds)), names)
 
     def _block_of(self, position: int) -> int:
         return position // self._size
@@ -170,7 +119,7 @@ class Ext2Directories(Directories[RoomIndex]):
         at = data.find(name, _HEAD_SIZE)
         while at >= 0:
             if data[at - _NAME_LENGTH_BEFORE] == len(name):
-                for _, _, ino, found in self._scan(directory, buf, at - _HEAD_SIZE, 1):
+                for _, _, ino, found, _ in self._scan(directory, buf, at - _HEAD_SIZE, 1):
                     if ino and found == name:
                         return ino
             at = data.find(name, at + 1)
@@ -186,7 +135,7 @@ class Ext2Directories(Directories[RoomIndex]):
             gaps = {}
             with await self._block(directory, number) as buf:
                 rows = self._scan(directory, buf)
-            for offset, length, ino, name in rows:
+            for offset, length, ino, name, _ in rows:
                 gap = length
                 if ino:
                     gap -= needed(len(name))
@@ -198,25 +147,23 @@ class Ext2Directories(Directories[RoomIndex]):
             index.gaps.append(gaps)
         return index
 
-    def _scan(
-        self, directory: Inode, buf: Buf, start: int = 0, most: int = layout.MAX_BLOCK_SIZE
-    ) -> list[tuple[int, int, int, bytes]]:
+    def _scan(self, directory: Inode, buf: Buf, start: int = 0, most: int = layout.MAX_BLOCK_SIZE) -> list[Row]:
         """Up to `most` entries of a block, from the first that is not in front of byte `start` on.
 
-        Of each: offset in the block, length, inode and name. Raises Corrupt where they do not add up.
+        Raises Corrupt where they do not add up.
         """
         data, size, unpack = bytes(buf.data), self._size, _HEAD.unpack_from
-        found: list[tuple[int, int, int, bytes]] = []
+        found: list[Row] = []
         offset = 0
         while offset < size and len(found) < most:
-            ino, length, name_length, _ = unpack(data, offset)
+            ino, length, name_length, kind = unpack(data, offset)
             if size == layout.MAX_BLOCK_SIZE:
                 length = self._length(length)
             name, end = offset + _HEAD_SIZE, offset + length
             if length < _HEAD_SIZE + (name_length if ino else 0) or length & 3 or end > size:
                 raise Corrupt(f"bad entry at byte {offset} of a directory block", block=buf.block, inode=directory.num)
             if offset >= start:
-                found.append((offset, length, ino, data[name : name + name_length]))
+                found.append((offset, length, ino, data[name : name + name_length], kind))
             offset = end
         return found
 

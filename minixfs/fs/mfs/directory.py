@@ -7,8 +7,9 @@ free slot is used first; a directory grows by a block when it has none and never
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import compress
 
 from minixfs.errors import NotDirectory
 from minixfs.fs.disk.directory import Directories, Entry, Index
@@ -17,10 +18,7 @@ from minixfs.fs.disk.zones import ZoneMap
 from minixfs.fs.libminixfs.buffer import Buf
 from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.mfs.volume import MfsVolume
-from minixfs.fs.protocol import DirEntry
-
-if TYPE_CHECKING:
-    from minixfs.fs.dirtable import DirTable
+from minixfs.fs.protocol import DirEntry, DirTable
 
 
 @dataclass(slots=True)
@@ -36,8 +34,7 @@ class MfsDirectories(Directories[SlotIndex]):
 
     def __init__(self, volume: MfsVolume, inodes: InodeTable, zones: ZoneMap) -> None:
         super().__init__(volume, inodes, zones)
-        self._record = volume.superblock.dirent_record
-        self._entry = self._record.struct
+        self._entry = volume.superblock.dirent_record.struct
         self._per_block = volume.block_size // self._entry.size
 
     async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
@@ -60,39 +57,27 @@ class MfsDirectories(Directories[SlotIndex]):
         return found
 
     async def table(self, directory: Inode, position: int, count: int) -> DirTable:
-        import numpy as np  # not for the offline commands
-
-        from minixfs.fs.dirtable import DirTable
-
         if not directory.is_directory:
             raise NotDirectory
         size = self._entry.size
         end = directory.size // size
-        while True:
-            first, text = position, bytearray()
+        inos: Sequence[int] = ()
+        names: Sequence[bytes] = ()
+        first = position
+        while position < end and not any(inos):
+            first, rows = position, bytearray()
             while position < end and position - first < count:
                 start = position % self._per_block
                 stop = min(self._per_block, start + end - position)
                 with await self._block(directory, position // self._per_block) as buf:
-                    text += buf.data[start * size : stop * size]
+                    rows += buf.data[start * size : stop * size]
                 position += stop - start
-            inos = np.frombuffer(text, self._record.dtype)["d_ino"]
-            used = np.flatnonzero(inos)
-            if len(used) or position >= end:
-                break
-        octets = np.frombuffer(text, np.uint8)
-        in_front = size - self._name_max
-        unused = octets.reshape(-1, size)[used, in_front:] == 0
-        lengths = np.where(unused.any(1), unused.argmax(1), self._name_max)
-        types = np.zeros(len(used), np.uint32)
-        return DirTable(
-            inos[used].astype(np.uint64),
-            (first + used + 1).astype(np.uint64),
-            types,
-            used * size + in_front,
-            lengths,
-            octets,
-        )
+            inos, names = zip(*self._entry.iter_unpack(rows), strict=True)
+        positions: Sequence[int] = range(first + 1, first + 1 + len(inos))
+        if not all(inos):
+            positions, names = list(compress(positions, inos)), list(compress(names, inos))
+            inos = list(filter(None, inos))
+        return DirTable(inos, positions, [0] * len(inos), [name.partition(b"\0")[0] for name in names])
 
     def _block_of(self, position: int) -> int:
         return position // self._per_block
