@@ -187,9 +187,7 @@ class Files:
         return self._cache.holds_any(range(offset // self._block_size, -(-(offset + length) // self._block_size)))
 
     async def _read_direct(self, offset: int, view: memoryview) -> None:
-        moved = self._device.try_read(offset, [view])
-        if moved is None:
-            moved = await self._device.read(offset, [view])
+        moved = await self._device.read(offset, [view])  # to try first would cost a second system call when it is cold
         if moved < len(view):
             raise DeviceError(message=f"{self._device.name}: the device ends at byte {offset + moved}")
 
