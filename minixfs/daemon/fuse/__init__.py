@@ -2,7 +2,8 @@
 
 * `wire`: the messages, as the kernel lays them out.
 * `session`: reads requests from the descriptor, has them answered, and settles with the kernel what both can do.
-* `face`: one handler for each request.
+* `face`: the handlers, one for each request; `nodes`, `names` and `contents` have them, `shown` what they share, and
+  `listing` the replies to listings.
 * `known`: the nodes that the kernel knows, by what ids.
 * `view`: how the mount shows what is on the volume.
 
