@@ -417,8 +417,11 @@ def test_an_exchange_over_two_blocks_leaves_no_spare_name(fs: Served) -> None:
     assert len(fs.names()) == 41
 
 
-def test_the_first_names_of_a_large_directory_are_found_without_an_index(some_kind: Kind) -> None:
+def test_the_first_names_of_a_large_directory_are_found_without_an_index(
+    some_kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither parts of names nor what removed ones leave behind are taken for names."""
+    monkeypatch.setattr("minixfs.fs.disk.directory.SEARCHED_BLOCKS", 2)
     fs = Served(fresh(some_kind))
     directories, longest = fs.server._directories, min(fs.server.volume.shape.name_max, 60)
     fs.make_directory(b"d")

@@ -28,7 +28,9 @@ from minixfs.fs.protocol import DirEntry, DirTable
 MAPPED_DIRECTORIES = 4096
 """Directories whose disk blocks are remembered at once."""
 SEARCHES = 4
-"""Names that are searched for in the blocks of a directory before it gets an index."""
+"""Names that are searched for in the blocks of a large directory before it gets an index."""
+SEARCHED_BLOCKS = 64
+"""A directory of fewer blocks gets its index at once: who makes something in it needs that anyway."""
 BYTES_A_NAME = 256
 """Memory for cached blocks that there must be for each name that all indexes together may hold."""
 
@@ -255,7 +257,7 @@ class Directories(ABC, Generic[I]):
         """The inode number behind a name if its directory needs no index yet; else, or if there is no such name, 0."""
         blocks = -(-directory.size // self._volume.block_size)
         searches = self._searches.get(directory.num, 0)
-        if blocks == 1 or searches == SEARCHES or not directory.is_directory:
+        if blocks < SEARCHED_BLOCKS or searches == SEARCHES or not directory.is_directory:
             return 0
         if not searches and len(self._searches) >= MAPPED_DIRECTORIES:
             self._searches.clear()
