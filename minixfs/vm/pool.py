@@ -32,6 +32,7 @@ class PagePool:
     """`frames` pages. `free_frames` counts those that nobody uses."""
 
     def __init__(self, frames: int) -> None:
+        self.fd = -1
         if frames < 2:
             raise InvalidArgument(message=f"a page pool of {frames} frames is too small")
         self.frames = frames
@@ -125,6 +126,9 @@ class PagePool:
         assert len(free) == len(set(free)) == self.free_frames
         assert all(not self._counts[frame] for frame in free)
         assert sum(1 for count in self._counts[1:] if count) == self.frames - 1 - self.free_frames
+
+    def __del__(self) -> None:
+        self.close()  # the descriptor is a number, which nobody else gives back
 
     def close(self) -> None:
         """Give the memory back. Views that are still held keep it alive until they go."""

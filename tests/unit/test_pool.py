@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import random
 
 import pytest
@@ -116,3 +117,12 @@ def test_closing_twice_is_allowed() -> None:
     pool = PagePool(2)
     pool.close()
     pool.close()
+
+
+def test_a_pool_that_nobody_has_any_more_holds_no_descriptor() -> None:
+    pool = PagePool(4)
+    descriptor = pool.fd
+    os.fstat(descriptor)
+    del pool
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
