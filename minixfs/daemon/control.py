@@ -1,8 +1,8 @@
 """The control socket of a mount: how `minixfs umount` learns when the image is final.
 
 One UNIX socket for each mount, in the user's runtime directory, mode 0600, named after the kernel's device number
-of the mount. Messages are JSON objects, a line each. A client connects and sends `WAIT`; when the volume is unmounted
-and the image final, it is sent a `Final`, and the socket goes away. Only the same user (or root) is listened to.
+of the mount. Messages are JSON objects, a line each. A client connects and sends `WAIT`, and is told that this was
+noted; when the volume is unmounted and the image final, it is sent a `Final`, and the socket goes away. Only the same user (or root) is listened to.
 
 This is what both ends share, and the client's, which needs no event loop; `control_server` is the mount's end.
 """
@@ -71,15 +71,21 @@ def wait_for_final(device: str, uid: int, unmount: Callable[[], None]) -> Final 
             unmount()
             return None
         client.sendall(line(WAIT))
+        _receive(client)  # the mount knows now that somebody waits: once unmounted it looks no more
         unmount()
-        answer = b""
-        while not answer.endswith(b"\n"):
-            part = client.recv(MAX_MESSAGE)
-            if not part:
-                return None
-            answer += part
-    final = message(answer)
-    return Final(final["bytes_written"], final["error"])
+        final = _receive(client)
+    return Final(final["bytes_written"], final["error"]) if final else None
+
+
+def _receive(client: socket.socket) -> Any:
+    """The next message; None if the other side has gone."""
+    answer = b""
+    while not answer.endswith(b"\n"):
+        part = client.recv(MAX_MESSAGE)
+        if not part:
+            return None
+        answer += part
+    return message(answer)
 
 
 def _connects(client: socket.socket, path: str) -> bool:

@@ -38,6 +38,7 @@ class ControlServer:
         with suppress(OSError, ValueError):
             if uid in (0, os.geteuid()) and message(await client.recv(MAX_MESSAGE)) == WAIT:
                 self._waiting.append(socket.socket(fileno=os.dup(client.fileno())))
+                await client.send(line({"type": "noted"}))
         client.close()
 
     def finish(self, final: Final) -> None:

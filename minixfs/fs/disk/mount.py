@@ -16,7 +16,6 @@ was changed before is still written, and the volume is not marked clean.
 from __future__ import annotations
 
 import logging
-import time
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +25,7 @@ from minixfs.fs.disk.directory import Directories
 from minixfs.fs.disk.file import Files
 from minixfs.fs.disk.inode import Codec, Inode, InodeTable
 from minixfs.fs.disk.names import Names
-from minixfs.fs.disk.volume import Settings, Volume
+from minixfs.fs.disk.volume import Settings, Volume, coarse_clock
 from minixfs.fs.disk.zones import ZoneMap
 from minixfs.fs.libminixfs.cache import BlockCache
 from minixfs.fs.protocol import Node
@@ -55,7 +54,7 @@ class DiskMount(DiskServer):
         dev: int,
         pages: PageCache,
         settings: Settings | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = coarse_clock,
     ) -> None:
         settings = settings or Settings()
         errors = DEFAULT_ERRORS if settings.errors == "default" else settings.errors

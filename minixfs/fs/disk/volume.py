@@ -19,6 +19,14 @@ from minixfs.fs.libminixfs.cache import BlockCache
 log = logging.getLogger(__name__)
 
 NS = 1_000_000_000
+_COARSE = 5
+"""CLOCK_REALTIME_COARSE of <time.h>."""
+
+
+def coarse_clock() -> float:
+    """Seconds since the epoch at the last tick. The kernel takes the times of files from there, and time(2) its
+    seconds: to a checker that runs right after us a more exact time may lie in the future."""
+    return time.clock_gettime(_COARSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,7 @@ class Volume(ABC):
         cache: BlockCache,
         settings: Settings,
         commit: Callable[[], Awaitable[None]],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = coarse_clock,
     ) -> None:
         self.shape = shape
         self.cache = cache
