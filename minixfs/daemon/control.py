@@ -2,7 +2,8 @@
 
 One UNIX socket for each mount, in the user's runtime directory, mode 0600, named after the kernel's device number
 of the mount. Messages are JSON objects, a line each. A client connects and sends `WAIT`, and is told that this was
-noted; when the volume is unmounted and the image final, it is sent a `Final`, and the socket goes away. Only the same user (or root) is listened to.
+noted; when the volume is unmounted and the image final, it is sent a `Final`, and the socket goes away. Only the same
+user (or root) is listened to.
 
 This is what both ends share, and the client's, which needs no event loop; `control_server` is the mount's end.
 """
