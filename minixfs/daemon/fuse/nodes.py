@@ -78,9 +78,7 @@ class NodeRequests(Shown):
                     uid = uid if valid & Valid.UID else protect.KEEP
                     gid = gid if valid & Valid.GID else protect.KEEP
                     await protect.chown(call, place, uid, gid)
-        if (
-            valid & TIMES
-        ):  # one request of the server, which needs no lock: the kernel asks after every change of a name
+        if valid & TIMES:  # often asked, after a name has changed: one request of the server, without a call
             await vnode.fs.utime(
                 vnode.ino,
                 _time(valid, Valid.ATIME, Valid.ATIME_NOW, atime, atime_ns),

@@ -25,12 +25,13 @@ from minixfs.fs.disk.directory import Directories
 from minixfs.fs.disk.file import Files
 from minixfs.fs.disk.inode import Codec, Inode, InodeTable
 from minixfs.fs.disk.names import Names
-from minixfs.fs.disk.volume import Settings, Volume, coarse_clock
+from minixfs.fs.disk.volume import Settings, Volume
 from minixfs.fs.disk.zones import ZoneMap
 from minixfs.fs.libminixfs.cache import BlockCache
 from minixfs.fs.protocol import Node
 from minixfs.fs.server import DiskServer
 from minixfs.hw.blockdev.device import BlockDevice
+from minixfs.hw.clock import coarse_clock
 from minixfs.vm.pagecache import PageCache
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ own. It knows nothing of files or names; `inode`, `zones`, `file` and `names` bu
 from __future__ import annotations
 
 import logging
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,18 +14,11 @@ from dataclasses import dataclass
 from minixfs.errors import Corrupt, IdOverflow, NoSpace
 from minixfs.fs.disk.inode import Inode
 from minixfs.fs.libminixfs.cache import BlockCache
+from minixfs.hw.clock import coarse_clock
 
 log = logging.getLogger(__name__)
 
 NS = 1_000_000_000
-_COARSE = 5
-"""CLOCK_REALTIME_COARSE of <time.h>."""
-
-
-def coarse_clock() -> float:
-    """Seconds since the epoch at the last tick. The kernel takes the times of files from there, and time(2) its
-    seconds: to a checker that runs right after us a more exact time may lie in the future."""
-    return time.clock_gettime(_COARSE)
 
 
 @dataclass(frozen=True, slots=True)

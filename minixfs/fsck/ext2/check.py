@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import time
 from collections import Counter
 
 import numpy as np
@@ -27,13 +26,12 @@ from minixfs.fsck.ext2.volume import Volume
 from minixfs.fsck.ext2.xattr import check_xattr_blocks
 from minixfs.fsck.report import REPORT, Finding, Judge, Policy, Report
 from minixfs.hw.blockdev.device import BlockDevice
+from minixfs.hw.clock import coarse_clock
 
 MEMORY_LIMIT = 1 << 30
 """Bytes that a check may use unless told otherwise."""
 _MAX_ROUNDS = 12
 """A repair can bring up what it hid (a copied indirect block its shared blocks); each level of that is a round."""
-_LAST_TICK = 5
-"""CLOCK_REALTIME_COARSE of <time.h>, which time(2) tells the seconds of: to others the true time may lie ahead."""
 _BYTES_PER_BLOCK = 6
 _BYTES_PER_INODE = 8
 
@@ -144,7 +142,7 @@ async def _round(context: Context) -> None:
 async def _store(volume: Volume, report: Report, undo: str | None) -> None:
     """Write the repairs and the superblock."""
     superblock = volume.superblock
-    now = int(time.clock_gettime(_LAST_TICK)) & 0xFFFFFFFF
+    now = int(coarse_clock()) & 0xFFFFFFFF
     sound = not report.left
     if sound:
         superblock.state = layout.STATE_VALID
