@@ -53,3 +53,17 @@ def looked_through(rows: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64], NDA
     wanted = np.zeros(high - low, np.bool_)
     wanted[rows - low] = True
     return slice(low, high), np.arange(low, high), wanted
+
+
+def lead_to(root: int, parent: NDArray[np.int64], rows: NDArray[np.int64]) -> bool:
+    """Whether the way up from each of `rows`, by the `parent` of each row, ends at `root`, which is its own.
+
+    `parent` is of no use afterwards.
+    """
+    above = parent[rows]
+    for _ in range(len(rows).bit_length() + 1):
+        if (above == root).all():
+            return True
+        parent[rows] = parent[above]  # twice as far up each time
+        above = parent[rows]
+    return False

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minixfs.fsck import rows
-from minixfs.fsck.rows import RowIndex, as_index, looked_through
+from minixfs.fsck.rows import RowIndex, as_index, lead_to, looked_through
 
 
 @pytest.mark.parametrize("dense", [0, 1 << 23], ids=["searched", "table"])
@@ -39,3 +39,12 @@ def test_many_rows_are_looked_through(rows: list[int], copied: bool) -> None:
     assert np.arange(10)[index].tolist() == given.tolist()
     assert given[wanted].tolist() == rows
     assert isinstance(index, slice) != copied
+
+
+def test_ways_that_lead_to_the_root_and_one_that_does_not() -> None:
+    rows = np.arange(300)
+    chain = np.maximum(rows - 1, 0)
+    assert lead_to(0, chain.copy(), rows)
+    chain[150] = 299  # a loop
+    assert not lead_to(0, chain.copy(), rows)
+    assert lead_to(0, chain, rows[:150])

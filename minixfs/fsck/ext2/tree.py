@@ -19,6 +19,7 @@ from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.directory import Directory
 from minixfs.fsck.ext2.entries import Entries, NameKind, entry_name, name_rows
 from minixfs.fsck.ext2.kinds import Kind
+from minixfs.fsck.rows import lead_to
 
 LOST_AND_FOUND = b"lost+found"
 _LINKS_MAX = 65000
@@ -75,13 +76,7 @@ class _Tree:
         wanted = self._wanted_parents()
         if (wanted[rows] != parent[rows]).any():
             return False
-        above = parent[rows]
-        for _ in range(len(rows).bit_length() + 1):
-            if (above == self._root).all():
-                return True
-            parent[rows] = parent[above]  # twice as far up each time
-            above = parent[rows]
-        return False
+        return lead_to(self._root, parent, rows)
 
     def _directory_links(self) -> NDArray[np.int64]:
         """The entries that name directories, without ``.`` and ``..``."""

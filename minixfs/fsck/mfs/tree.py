@@ -18,6 +18,7 @@ from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.directory import Directory
 from minixfs.fsck.mfs.names import Entries, NameKind, entry_name, name_rows
+from minixfs.fsck.rows import lead_to
 
 LOST_AND_FOUND = b"lost+found"
 
@@ -73,13 +74,7 @@ class _Tree:
         dotdot = np.flatnonzero((entries.kind == NameKind.DOTDOT) & ~self._gone)
         if (self._target[dotdot] != parent[entries.rows[dotdot]]).any():
             return False
-        above = parent[rows]
-        for _ in range(len(rows).bit_length() + 1):
-            if (above == root).all():
-                return True
-            parent[rows] = parent[above]  # twice as far up each time
-            above = parent[rows]
-        return False
+        return lead_to(root, parent, rows)
 
     async def _connect(self) -> None:
         """Give every directory its one place in the tree."""
