@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from minixfs.daemon.call import Call
 from minixfs.daemon.calls.protect import W_BIT, require, require_writable
@@ -30,17 +31,10 @@ async def read(call: Call, filp: Filp, position: int | None, size: int) -> Buffe
         return bytearray()
     if position is not None:
         return await read_at(call, vnode, position, size)
-    await vnode.lock.acquire(READ, call)
-    try:
-        await filp.lock.acquire(WRITE, call)
-        try:
-            data = await vnode.fs.read(vnode.ino, filp.position, size)
-            filp.position += len(data)
-            return data
-        finally:
-            filp.lock.release(call)
-    finally:
-        vnode.lock.release(call)
+    async with _standing(call, filp):
+        data = await vnode.fs.read(vnode.ino, filp.position, size)
+        filp.position += len(data)
+        return data
 
 
 async def read_at(call: Call, vnode: Vnode, position: int, size: int) -> Buffer:
@@ -95,24 +89,16 @@ async def _store(vnode: Vnode, position: int, data: Data) -> int:
 async def lseek(call: Call, filp: Filp, offset: int, whence: int) -> int:
     """Move to `offset` bytes from the start, the position or the end; returns the new position."""
     vnode = filp.vnode
-    if not vnode.lock.try_acquire(READ, call):
-        await vnode.lock.acquire(READ, call)
-    try:
-        await filp.lock.acquire(WRITE, call)
-        try:
-            base = {os.SEEK_SET: 0, os.SEEK_CUR: filp.position, os.SEEK_END: vnode.size}.get(whence)
-            if base is None or not 0 <= base + offset <= MAX_POSITION:
-                raise InvalidArgument
-            moved = base + offset != filp.position
-            filp.position = base + offset
-            if moved and vnode.is_regular:
-                with suppress(MinixFsError):  # only a hint: a server may well not have it
-                    await vnode.fs.inhibit_readahead(vnode.ino)
-            return base + offset
-        finally:
-            filp.lock.release(call)
-    finally:
-        vnode.lock.release(call)
+    async with _standing(call, filp):
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: filp.position, os.SEEK_END: vnode.size}.get(whence)
+        if base is None or not 0 <= base + offset <= MAX_POSITION:
+            raise InvalidArgument
+        moved = base + offset != filp.position
+        filp.position = base + offset
+        if moved and vnode.is_regular:
+            with suppress(MinixFsError):  # only a hint: a server may well not have it
+                await vnode.fs.inhibit_readahead(vnode.ino)
+        return base + offset
 
 
 async def getdents(call: Call, filp: Filp, position: int | None, count: int) -> list[DirEntry]:
@@ -122,18 +108,11 @@ async def getdents(call: Call, filp: Filp, position: int | None, count: int) -> 
         raise BadDescriptor
     if position is not None:
         return await getdents_at(call, vnode, position, count)
-    await vnode.lock.acquire(READ, call)
-    try:
-        await filp.lock.acquire(WRITE, call)
-        try:
-            entries = await vnode.fs.getdents(vnode.ino, filp.position, count)
-            if entries:
-                filp.position = entries[-1].next
-            return entries
-        finally:
-            filp.lock.release(call)
-    finally:
-        vnode.lock.release(call)
+    async with _standing(call, filp):
+        entries = await vnode.fs.getdents(vnode.ino, filp.position, count)
+        if entries:
+            filp.position = entries[-1].next
+        return entries
 
 
 async def getdents_at(call: Call, directory: Vnode, position: int, count: int) -> list[DirEntry]:
@@ -202,3 +181,17 @@ def resized(vnode: Vnode, size: int) -> None:
     """Mirror what the file server did when the contents changed: the size, and the set-id bits that go with it."""
     vnode.size = size
     vnode.mode &= ~0o6000 if vnode.mode & 0o010 else ~0o4000
+
+
+@asynccontextmanager
+async def _standing(call: Call, filp: Filp) -> AsyncIterator[None]:
+    """Lock what is needed to do something where a file stands, and to move that."""
+    await filp.vnode.lock.acquire(READ, call)
+    try:
+        await filp.lock.acquire(WRITE, call)
+        try:
+            yield
+        finally:
+            filp.lock.release(call)
+    finally:
+        filp.vnode.lock.release(call)
