@@ -266,11 +266,11 @@ class FileServer(ABC):  # noqa: B024 - every request has a default answer: ENOSY
         self._unknown()
 
     async def getdents(self, ino: int, position: int, count: int) -> list[DirEntry]:
-        """Up to `count` entries from `position` on, ``.`` and ``..`` included; an empty list at the end."""
+        """Up to `count` entries from `position` on, ``.`` and ``..`` included; an empty list means the end."""
         self._unknown()
 
     async def getdents_table(self, ino: int, position: int, count: int) -> DirTable:
-        """As `getdents`, as columns: about `count` entries, at least one unless that is the end."""
+        """As `getdents`, as columns."""
         self._unknown()
 
     async def getnodes(self, entries: Sequence[DirEntry]) -> list[tuple[Node, Stat] | None]:

@@ -143,13 +143,14 @@ class Directories(ABC, Generic[I]):
             raise NotFound
         return name, packed
 
-    @abstractmethod
     async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
-        """Up to `count` entries from `position` on, in order of position."""
+        """As `table`, an object for each entry."""
+        table = await self.table(directory, position, count)
+        return list(map(DirEntry, table.inos, table.next, table.names))
 
     @abstractmethod
     async def table(self, directory: Inode, position: int, count: int) -> DirTable:
-        """About `count` entries from `position` on, at least one unless that is the end."""
+        """Up to `count` entries from `position` on, in order of position; at least one unless that is the end."""
 
     # ---- changing --------------------------------------------------------------------------------------------------
 

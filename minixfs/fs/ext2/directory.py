@@ -24,7 +24,7 @@ from minixfs.fs.ext2.inode import Ext2Inode
 from minixfs.fs.ext2.volume import Ext2Volume
 from minixfs.fs.libminixfs.buffer import Buf
 from minixfs.fs.libminixfs.write_order import Order
-from minixfs.fs.protocol import DirEntry, DirTable
+from minixfs.fs.protocol import DirTable
 
 _HEAD = layout.DIRENT.struct
 _HEAD_SIZE = _HEAD.size
@@ -77,19 +77,6 @@ class Ext2Directories(Directories[RoomIndex]):
 
     # ---- looking ---------------------------------------------------------------------------------------------------
 
-    async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
-        if not directory.is_directory:
-            raise NotDirectory
-        found: list[DirEntry] = []
-        while position < directory.size and len(found) < count:
-            number, start = divmod(position, self._size)
-            with await self._block(directory, number) as buf:
-                rows = self._scan(directory, buf, start, count - len(found))
-            base = position - start
-            found += [DirEntry(ino, base + offset + length, name) for offset, length, ino, name, _ in rows if ino]
-            position = base + (rows[-1][0] + rows[-1][1] if rows else self._size)
-        return found
-
     async def table(self, directory: Inode, position: int, count: int) -> DirTable:
         if not directory.is_directory:
             raise NotDirectory
@@ -99,10 +86,11 @@ class Ext2Directories(Directories[RoomIndex]):
             number, start = divmod(position, self._size)
             base = position - start
             with await self._block(directory, number) as buf:
-                rows = [row for row in self._scan(directory, buf, start) if row[2]]
+                rows = self._scan(directory, buf, start, count - len(used))
+            position = base + (rows[-1][0] + rows[-1][1] if rows else self._size)
+            rows = [row for row in rows if row[2]]
             used += rows
             positions += [base + offset + length for offset, length, _, _, _ in rows]
-            position = base + self._size
         if not used:
             return DirTable.of(())
         _, _, inos, names, kinds = zip(*used, strict=True)

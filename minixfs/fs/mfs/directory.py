@@ -18,7 +18,7 @@ from minixfs.fs.disk.zones import ZoneMap
 from minixfs.fs.libminixfs.buffer import Buf
 from minixfs.fs.libminixfs.write_order import Order
 from minixfs.fs.mfs.volume import MfsVolume
-from minixfs.fs.protocol import DirEntry, DirTable
+from minixfs.fs.protocol import DirTable
 
 
 @dataclass(slots=True)
@@ -37,25 +37,6 @@ class MfsDirectories(Directories[SlotIndex]):
         self._entry = volume.superblock.dirent_record.struct
         self._per_block = volume.block_size // self._entry.size
 
-    async def entries(self, directory: Inode, position: int, count: int) -> list[DirEntry]:
-        if not directory.is_directory:
-            raise NotDirectory
-        size = self._entry.size
-        end = directory.size // size
-        found: list[DirEntry] = []
-        while position < end and len(found) < count:
-            start = position % self._per_block
-            stop = min(self._per_block, start + end - position)
-            with await self._block(directory, position // self._per_block) as buf:
-                rows = self._entry.iter_unpack(buf.data[start * size : stop * size])
-                for ino, name in rows:
-                    position += 1
-                    if ino:
-                        found.append(DirEntry(ino, position, name.partition(b"\0")[0]))
-                        if len(found) == count:
-                            break
-        return found
-
     async def table(self, directory: Inode, position: int, count: int) -> DirTable:
         if not directory.is_directory:
             raise NotDirectory
@@ -68,7 +49,7 @@ class MfsDirectories(Directories[SlotIndex]):
             first, rows = position, bytearray()
             while position < end and position - first < count:
                 start = position % self._per_block
-                stop = min(self._per_block, start + end - position)
+                stop = min(self._per_block, start + min(end, first + count) - position)
                 with await self._block(directory, position // self._per_block) as buf:
                     rows += buf.data[start * size : stop * size]
                 position += stop - start
