@@ -6,6 +6,7 @@ they are recorded anew:
 
     MINIXFS_RECORD=1 pytest -m long tests/mounted/test_requests.py
 
+New files are written in the tick of the clock that they were made in: later the kernel has new times to tell.
 All is done `TIMES` times, so that what the kernel asks once only can be told from what it asks each time. What it has
 to write back is written back before each count: left alone, that comes when the kernel thinks fit.
 """
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 
 from minixfs.daemon import mountpoint
+from minixfs.hw.clock import coarse_clock
 from tests.mounted.conftest import Mounted
 from tests.support import requests
 from tests.support.mounts import Mount
@@ -39,6 +41,13 @@ SHAPES: dict[str, tuple[list[str], dict[str, Any]]] = {
 """Words of the mount, and what the image is made with."""
 
 pytestmark = pytest.mark.long
+
+
+def await_tick() -> None:
+    """Until the clock moves from which the times of files are taken: some milliseconds at most."""
+    now = coarse_clock()
+    while coarse_clock() == now:
+        pass
 
 
 def create(top: Path) -> None:
@@ -82,6 +91,7 @@ def unpack(top: Path) -> None:
     tree = top / "tree"
     tree.mkdir(0o700)
     for number in range(TIMES):
+        await_tick()
         descriptor = os.open(tree / f"file{number}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.write(descriptor, bytes(5000))
         os.utime(descriptor, (1, 1))
@@ -98,6 +108,7 @@ def readdir(top: Path) -> None:
 
 def write_fsync(top: Path) -> None:
     """So much that it is not one request, so little that the kernel does not begin to write before the fsync."""
+    await_tick()
     descriptor = os.open(top / "data", os.O_CREAT | os.O_WRONLY)
     for _ in range(TIMES):
         os.write(descriptor, bytes(MIB // TIMES))

@@ -37,6 +37,7 @@ from minixfs.fsck.mfs.check import check
 from minixfs.fsck.report import REPAIR
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.blockdev.ramdisk import RamDisk
+from minixfs.hw.clock import NS
 from minixfs.hw.runtime import run
 from minixfs.mkfs.mfs import Options, choose_variant, make
 from minixfs.vm.pagecache import PageCache
@@ -189,13 +190,13 @@ def copy(disk: RamDisk) -> RamDisk:
 
 
 class Clock:
-    """Seconds since the epoch, moved by the test."""
+    """Stands still at `now`, in seconds since the epoch, until a test moves that."""
 
     def __init__(self) -> None:
         self.now = START
 
-    def __call__(self) -> float:
-        return self.now
+    def __call__(self) -> int:
+        return self.now * NS
 
 
 class Served:

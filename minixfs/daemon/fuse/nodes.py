@@ -8,7 +8,6 @@ from minixfs.daemon.calls import link as names
 from minixfs.daemon.calls import protect, xattr
 from minixfs.daemon.calls import stat as attributes
 from minixfs.daemon.fuse.shown import Shown, patient
-from minixfs.daemon.fuse.view import NS
 from minixfs.daemon.fuse.wire import (
     ACCESS_IN,
     BATCH_FORGET_IN,
@@ -26,6 +25,7 @@ from minixfs.daemon.objects import Vnode
 from minixfs.daemon.path import ByNode
 from minixfs.errors import AccessDenied, NotFound, PosixError
 from minixfs.fs.protocol import Time, TimeUpdate
+from minixfs.hw.clock import NS
 
 TIMES = Valid.ATIME | Valid.MTIME | Valid.CTIME
 CONTENT_OR_RIGHTS = Valid.SIZE | Valid.MODE | Valid.UID | Valid.GID

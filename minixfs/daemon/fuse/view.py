@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 from minixfs.daemon.fuse.wire import ATTRIBUTES, ENTRY_OUT, GETATTR_OUT
 from minixfs.fs.protocol import Stat
+from minixfs.hw.clock import NS
 
 CACHE_SECONDS = 86400
 """How long names and attributes are good for: nobody but us changes the volume."""
-NS = 10**9
-
 
 class View(NamedTuple):
     """How the mount shows what is on the volume. None shows it as it is.

@@ -55,7 +55,7 @@ class DiskMount(DiskServer):
         dev: int,
         pages: PageCache,
         settings: Settings | None = None,
-        clock: Callable[[], float] = coarse_clock,
+        clock: Callable[[], int] = coarse_clock,
     ) -> None:
         settings = settings or Settings()
         errors = DEFAULT_ERRORS if settings.errors == "default" else settings.errors

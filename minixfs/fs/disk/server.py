@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from minixfs.errors import Busy, InvalidArgument, IsDirectory, MinixFsError, NotDirectory, NotFound
 from minixfs.fs.disk.inode import Inode
 from minixfs.fs.disk.mount import DiskMount
-from minixfs.fs.disk.volume import NS
 from minixfs.fs.protocol import DirEntry, DirTable, Node, Stat, StatVfs, Time, TimeUpdate
 from minixfs.fs.server import modifier, reader
 from minixfs.hw.blockdev.device import Buffer, Data
+from minixfs.hw.clock import NS
 
 log = logging.getLogger(__name__)
 

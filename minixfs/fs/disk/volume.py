@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from minixfs.errors import Corrupt, IdOverflow, NoSpace
 from minixfs.fs.disk.inode import Inode
 from minixfs.fs.libminixfs.cache import BlockCache
-from minixfs.hw.clock import coarse_clock
+from minixfs.hw.clock import NS, coarse_clock
 
 log = logging.getLogger(__name__)
-
-NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ class Shape:
 
 
 class Volume(ABC):
-    """Attributes: `shape`, `cache`, `settings`, `clock` (seconds since the epoch).
+    """Attributes: `shape`, `cache`, `settings`, `clock` (nanoseconds since the epoch).
 
     `overhead`: zones that no file can have; `reserved`: free zones that are not for everybody.
 
@@ -105,7 +103,7 @@ class Volume(ABC):
         cache: BlockCache,
         settings: Settings,
         commit: Callable[[], Awaitable[None]],
-        clock: Callable[[], float] = coarse_clock,
+        clock: Callable[[], int] = coarse_clock,
     ) -> None:
         self.shape = shape
         self.cache = cache
@@ -114,7 +112,6 @@ class Volume(ABC):
         self.commits = 0
         self._commit = commit
         self._granularity, self._time_max = shape.granularity, shape.time_max
-        self._ticks = NS // shape.granularity  # a second has
         self.block_size = shape.block_size
         self.zone_size = shape.zone_size
         self.zone_shift = shape.zone_shift
@@ -124,7 +121,8 @@ class Volume(ABC):
 
     def now(self) -> int:
         """The time that goes into stamps: nanoseconds since the epoch, as exactly as the format stores them."""
-        now = int(self.clock() * self._ticks) * self._granularity
+        now = self.clock()
+        now -= now % self._granularity
         return now if now < self._time_max else self._time_max
 
     def zone_block(self, zone: int) -> int:

@@ -12,10 +12,10 @@ import struct
 from functools import lru_cache
 
 from minixfs.fs.disk.inode import Codec, Inode
-from minixfs.fs.disk.volume import NS
 from minixfs.fs.ext2 import layout
 from minixfs.fs.ext2.group import Groups
 from minixfs.fs.ext2.superblock import Superblock
+from minixfs.hw.clock import NS
 
 _POINTERS = layout.DIRECT_BLOCKS + layout.LEVELS
 _RECORD = layout.INODE.struct

@@ -24,6 +24,7 @@ from minixfs.fs.ext2.volume import Ext2Volume
 from minixfs.fs.protocol import Mounted
 from minixfs.fs.server import modifier, reader
 from minixfs.hw.blockdev.device import BlockDevice
+from minixfs.hw.clock import NS
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Ext2Server(DiskFileServer):
         return Mounted(root, read_only, warnings)
 
     def _warnings(self, superblock: Superblock) -> list[str]:
-        now = int(self._clock())
+        now = self._clock() // NS
         due = 0 < superblock.check_interval <= now - superblock.last_check
         limited = superblock.max_mount_count not in (0, 0xFFFF)
         reasons = {
@@ -215,7 +216,7 @@ class Ext2Server(DiskFileServer):
 
     async def _mark(self, clean: bool) -> None:
         superblock = self._superblock
-        now = int(self._clock()) & 0xFFFFFFFF
+        now = self._clock() // NS & 0xFFFFFFFF
         if clean:
             superblock.state = self._state_before
         else:
@@ -252,7 +253,7 @@ class Ext2Server(DiskFileServer):
     def found_corruption(self, error: Corrupt) -> None:
         superblock = self._superblock
         superblock.state |= layout.STATE_ERROR
-        now = int(self._clock()) & 0xFFFFFFFF
+        now = self._clock() // NS & 0xFFFFFFFF
         if not superblock.error_count:
             superblock.first_error_time = now
             superblock.first_error_inode, superblock.first_error_block = error.inode or 0, error.block or 0

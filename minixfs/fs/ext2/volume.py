@@ -12,19 +12,19 @@ from __future__ import annotations
 import os
 import random
 import stat
-import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 
 from minixfs.errors import Corrupt
 from minixfs.fs.disk.bitmap import Bitmap
 from minixfs.fs.disk.inode import Inode
-from minixfs.fs.disk.volume import NS, Settings, Shape, Volume
+from minixfs.fs.disk.volume import Settings, Shape, Volume
 from minixfs.fs.ext2 import layout
 from minixfs.fs.ext2.group import Groups
 from minixfs.fs.ext2.inode import Ext2Inode
 from minixfs.fs.ext2.superblock import Superblock
 from minixfs.fs.libminixfs.cache import BlockCache
+from minixfs.hw.clock import NS, coarse_clock
 
 
 def shape_of(superblock: Superblock) -> Shape:
@@ -72,7 +72,7 @@ class Ext2Volume(Volume):
         cache: BlockCache,
         settings: Settings,
         commit: Callable[[], Awaitable[None]],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], int] = coarse_clock,
     ) -> None:
         super().__init__(shape_of(superblock), cache, settings, commit, clock)
         self.superblock = superblock

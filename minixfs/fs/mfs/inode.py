@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from minixfs.fs.disk.inode import Codec, Inode
-from minixfs.fs.disk.volume import NS
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.superblock import Superblock
+from minixfs.hw.clock import NS
 
 
 class MfsCodec(Codec):

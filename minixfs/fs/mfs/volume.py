@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 
 from minixfs.errors import Corrupt
@@ -13,6 +12,7 @@ from minixfs.fs.libminixfs.cache import BlockCache
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.bitorder import BitOrder
 from minixfs.fs.mfs.superblock import Superblock
+from minixfs.hw.clock import coarse_clock
 
 
 def shape_of(superblock: Superblock) -> Shape:
@@ -50,7 +50,7 @@ class MfsVolume(Volume):
         bit_order: BitOrder,
         settings: Settings,
         commit: Callable[[], Awaitable[None]],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], int] = coarse_clock,
     ) -> None:
         super().__init__(shape_of(superblock), cache, settings, commit, clock)
         self.superblock = superblock
