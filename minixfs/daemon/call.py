@@ -90,7 +90,7 @@ class Call:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self.vfs.vnodes.owes:
+            if self.vfs.vnodes.overdrawn:
                 await self.vfs.vnodes.settle()
         finally:
             self.vfs.workers.leave()

@@ -128,7 +128,8 @@ class VnodeTable:
     """All vnodes in use, by key. `limit` bounds them (0: no bound).
 
     Letting go of a vnode neither waits nor fails nor can be cancelled, so that it is safe wherever something ends. What
-    the file servers must be given back is noted in `_owed`, and every call settles it when it ends.
+    the file servers must be given back is noted in `_owed`, and every call settles it when it ends; unless somebody
+    who settles it while nobody waits for an answer has raised `credit`: then so much may stay owed.
     """
 
     def __init__(self, runtime: Runtime, limit: int) -> None:
@@ -136,6 +137,7 @@ class VnodeTable:
         self._limit = limit
         self._vnodes: dict[int, Vnode] = {}
         self._owed: deque[tuple[FileServer, int, int]] = deque()
+        self.credit = 0
 
     def __len__(self) -> int:
         return len(self._vnodes)
@@ -183,9 +185,18 @@ class VnodeTable:
     def owes(self) -> bool:
         return bool(self._owed)
 
-    async def settle(self) -> None:
-        """Give the file servers back what is owed. An inode that cannot be freed now is the checker's business."""
-        while self._owed:
+    @property
+    def overdrawn(self) -> bool:
+        """Whether more is owed than may be when a call ends."""
+        return len(self._owed) > self.credit
+
+    async def settle(self, most: int = -1) -> None:
+        """Give the file servers back what is owed: `most` debts, the oldest, or all (-1).
+
+        An inode that cannot be freed now is the checker's business.
+        """
+        while self._owed and most:
+            most -= 1
             fs, ino, count = self._owed.popleft()
             try:
                 await fs.putnode(ino, count)

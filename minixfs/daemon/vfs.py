@@ -179,6 +179,7 @@ class Vfs:
         The first error is raised when all have been tried.
         """
         first_error: MinixFsError | None = None
+        await self.vnodes.settle()
         for vmnt in list(self.mounts.values()):
             async with self.call() as call:
                 await vmnt.lock.acquire(READ, call)

@@ -6,19 +6,20 @@ import errno
 import os
 import stat
 import struct
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
 from minixfs.daemon.fuse import listing
-from minixfs.daemon.fuse.face import FuseFace
+from minixfs.daemon.fuse.face import CREDIT, SETTLED_AT_ONCE, FuseFace
 from minixfs.daemon.fuse.view import View
 from minixfs.daemon.fuse.wire import OPEN_IN, SETATTR_IN, Feature, Opcode, Valid
 from minixfs.daemon.path import ByPath
 from minixfs.daemon.process import Process
 from minixfs.daemon.vfs import Vfs
-from minixfs.errors import MinixFsError
+from minixfs.errors import MinixFsError, NoSpace
 from minixfs.fs.protocol import DirEntry, DirTable
 from tests.support.fakefs import FakeFs, check, mount, mounted
 from tests.support.kernel import ROOT, Kernel
@@ -31,6 +32,12 @@ def asked(fs: FakeFs) -> list[str]:
     names = [request.name for request in fs.requests]
     fs.requests.clear()
     return names
+
+
+async def tidy(face: FuseFace) -> None:
+    """All that is to be done between requests."""
+    while face.has_chores:
+        await face.tidy(lambda: False)
 
 
 async def finish(face: FuseFace, vfs: Vfs, *servers: FakeFs) -> None:
@@ -53,7 +60,58 @@ async def test_a_lookup_is_one_request() -> None:
     assert (await kernel.lookup(ROOT, b"absent")).node == 0
     assert asked(fs) == ["lookup_stat"] * 3
     await kernel.forget(entry.node, count=2)
+    assert asked(fs) == []  # whoever asks next is not kept waiting by this
+    await tidy(face)
     assert asked(fs) == ["putnode"]
+    await finish(face, vfs, fs)
+
+
+@pytest.mark.trio
+async def test_what_is_forgotten_is_given_back_soon_and_before_it_could_be_missed() -> None:
+    names = [f"f{number}" for number in range(CREDIT + 2)]
+    fs = FakeFs(dict.fromkeys(names, b""))
+    vfs = await mounted(fs)
+    face = FuseFace(vfs, View())
+    kernel = Kernel(face)
+    nodes = [(await kernel.lookup(ROOT, name.encode())).node for name in names]
+    asked(fs)
+    for node in nodes[:CREDIT]:
+        await kernel.forget(node)
+    assert asked(fs) == []
+    await face.tidy(lambda: False)
+    assert asked(fs) == ["putnode"] * SETTLED_AT_ONCE
+    await kernel.forget(*nodes[-2:])
+    await kernel.unlink(ROOT, b"f1")
+    assert asked(fs) == ["unlink"]
+    await vfs.sync(durable=False)
+    assert asked(fs) == ["putnode"] * CREDIT + ["write_back"]
+    (node,) = [(await kernel.lookup(ROOT, b"f2")).node]
+    await kernel.forget(node)
+    asked(fs)
+    await kernel.ask(Opcode.STATFS, ROOT)
+    assert asked(fs) == ["putnode", "statvfs"]
+    await finish(face, vfs, fs)
+
+
+@pytest.mark.trio
+async def test_a_full_volume_gets_back_what_was_forgotten() -> None:
+    fs = FakeFs({"old": b""})
+    vfs = await mounted(fs)
+    face = FuseFace(vfs, View())
+    kernel = Kernel(face)
+    create = fs.create
+
+    async def create_if_there_is_room(*arguments: Any) -> Any:
+        if any(not fs.inodes[number].nlinks for number in fs.references()):
+            raise NoSpace
+        return await create(*arguments)
+
+    node = (await kernel.lookup(ROOT, b"old")).node
+    await kernel.unlink(ROOT, b"old")
+    await kernel.forget(node)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fs, "create", create_if_there_is_room)
+        assert (await kernel.create(ROOT, b"new", stat.S_IFREG | 0o644, os.O_CREAT)).node
     await finish(face, vfs, fs)
 
 
@@ -182,20 +240,16 @@ async def test_few_of_the_known_nodes_are_held() -> None:
     face = FuseFace(vfs, View(), held_nodes=3)
     kernel = Kernel(face)
 
-    async def rest() -> None:
-        if face.is_crowded:
-            await face.rest(lambda: False)
-
     nodes = {}
     for name in names:
         nodes[name] = (await kernel.lookup(ROOT, name.encode())).node
-        await rest()
+        await tidy(face)
     assert len(fs.references()) == 3
     for name in names:
         assert (await kernel.getattr(nodes[name])).node == nodes[name]
-        await rest()
+        await tidy(face)
         assert (await kernel.lookup(ROOT, name.encode())).node == nodes[name]
-        await rest()
+        await tidy(face)
         assert await kernel.read(nodes[name]) == b"text"
         assert len(fs.references()) <= 4  # the root, and one that was just used
     await kernel.forget(*nodes.values())
@@ -203,6 +257,7 @@ async def test_few_of_the_known_nodes_are_held() -> None:
     await kernel.forget(*nodes.values())
     with pytest.raises(MinixFsError):
         await kernel.getattr(nodes["f3"])
+    await tidy(face)
     assert set(fs.references()) == {fs.root_inode}
     await finish(face, vfs, fs)
 
@@ -216,7 +271,7 @@ async def test_what_lost_its_name_is_there_until_the_kernel_forgets_it(remover: 
     face = FuseFace(vfs, View(), held_nodes=3)
     kernel = Kernel(face)
     nodes = {name: (await kernel.lookup(ROOT, name.encode())).node for name in names}
-    await face.rest(lambda: False)
+    await tidy(face)
     assert nodes["f1"] not in fs.references()
     if remover == "unlink":
         await kernel.unlink(ROOT, b"f1")
@@ -224,10 +279,11 @@ async def test_what_lost_its_name_is_there_until_the_kernel_forgets_it(remover: 
         await kernel.rename(ROOT, b"f2", ROOT, b"f1")
     for name in names[3:]:
         await kernel.getattr(nodes[name])
-        await face.rest(lambda: False)
+        await tidy(face)
     assert nodes["f1"] in fs.references()
     assert (await kernel.getattr(nodes["f1"])).nlink == 0
     await kernel.forget(nodes["f1"])
+    await tidy(face)
     assert nodes["f1"] not in fs.references()
     await finish(face, vfs, fs)
 
@@ -241,13 +297,14 @@ async def test_a_node_that_is_forgotten_and_told_anew_while_it_is_being_parked()
     node = (await kernel.lookup(ROOT, b"f")).node
     async with trio.open_nursery() as nursery:
         with fs.hold("stat"):
-            nursery.start_soon(face.rest, lambda: False)
+            nursery.start_soon(face.tidy, lambda: False)
             await trio.testing.wait_all_tasks_blocked()
             await kernel.forget(node)
             nursery.start_soon(kernel.lookup, ROOT, b"f")
             await trio.testing.wait_all_tasks_blocked()
     assert (await kernel.getattr(node)).size == 4
     await kernel.forget(node)
+    await tidy(face)
     assert set(fs.references()) == {fs.root_inode}
     await finish(face, vfs, fs)
 

@@ -20,7 +20,7 @@ from minixfs.hw.runtime import run
 
 
 class Answers:
-    """A face that can echo names, wait, fail in two ways, and rest."""
+    """A face that can echo names, wait, fail in two ways, and has chores."""
 
     granularity = 1
 
@@ -35,14 +35,14 @@ class Answers:
         self.go_on = trio.Event()
         self.waiting = 0
         self.noted: list[int] = []
-        self.is_crowded = False
+        self.has_chores = False
 
     def choose(self, offered: int) -> int:
         return offered & Feature.CACHE_SYMLINKS
 
-    async def rest(self, busy: Callable[[], bool]) -> None:
+    async def tidy(self, busy: Callable[[], bool]) -> None:
         assert not busy()
-        self.is_crowded = False
+        self.has_chores = False
 
     async def _echo(self, request: Request) -> bytes:
         return request.name()
@@ -165,16 +165,16 @@ async def test_while_requests_wait_others_are_served() -> None:
 @pytest.mark.trio
 async def test_housekeeping_is_done_when_nothing_is_being_served() -> None:
     async with serving() as (device, answers, _):
-        answers.is_crowded = True
+        answers.has_chores = True
         device.ask(Opcode.READ, 1, b"one\0")
         device.ask(Opcode.LOOKUP, 2, b"two\0")
         await device.reply()
-        assert answers.is_crowded
+        assert answers.has_chores
         answers.go_on.set()
         await device.reply()
         device.ask(Opcode.LOOKUP, 3, b"three\0")
         await device.reply()
-        assert not answers.is_crowded
+        assert not answers.has_chores
 
 
 @pytest.mark.trio

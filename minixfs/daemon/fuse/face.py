@@ -40,6 +40,11 @@ FEATURES = (
 )
 """What is used of any kernel that has it; further ones by how the volume is shown."""
 
+CREDIT = 512
+"""So many inodes may wait to be freed, in the pauses between requests, before a request has to do it."""
+SETTLED_AT_ONCE = 2
+"""So many of them are freed in one pause: about as long as it takes whoever got a reply to wake up."""
+
 
 class FuseFace(NodeRequests, NameRequests, ContentRequests):
     """Answers whatever the kernel asks of the file systems that `vfs` has; see `Shown`."""
@@ -48,6 +53,7 @@ class FuseFace(NodeRequests, NameRequests, ContentRequests):
         self, vfs: Vfs, view: View, held_nodes: int = 0, attributes_changed: Callable[[int], None] = lambda _: None
     ) -> None:
         super().__init__(vfs, view, held_nodes, attributes_changed)
+        vfs.vnodes.credit = CREDIT
         self.granularity = min(vmnt.fs.granularity for vmnt in vfs.mounts.values())
         self.handlers: dict[int, Handler] = {
             Opcode.LOOKUP: self._lookup,
@@ -96,13 +102,15 @@ class FuseFace(NodeRequests, NameRequests, ContentRequests):
         return self.features
 
     @property
-    def is_crowded(self) -> bool:
-        """Whether `rest` has anything to do."""
-        return self.known.crowded
+    def has_chores(self) -> bool:
+        """Whether `tidy` has anything to do."""
+        return self.vfs.vnodes.owes or self.known.crowded
 
-    async def rest(self, busy: Callable[[], bool]) -> None:
-        """Between requests: hold fewer nodes. Stops when a request comes (`busy`)."""
-        await self.known.park(busy)
+    async def tidy(self, busy: Callable[[], bool]) -> None:
+        """Between requests: free what was forgotten, hold fewer nodes. Stops when a request comes (`busy`)."""
+        await self.vfs.vnodes.settle(SETTLED_AT_ONCE)
+        if self.known.crowded:
+            await self.known.park(busy)
 
     async def close(self) -> None:
         """Drop what the kernel holds: it need not say good-bye when a mount ends."""

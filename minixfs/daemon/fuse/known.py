@@ -187,7 +187,8 @@ class KnownNodes:
                     self._parked -= 1
                 else:
                     self._vnodes.release(vnode)
-        await self._vnodes.settle()
+        if self._vnodes.overdrawn:
+            await self._vnodes.settle()
         self._forgotten.set()
 
     async def forgotten_before(self, deadline: float) -> bool:

@@ -92,6 +92,7 @@ class NodeRequests(Shown):
             return await names.readlink(call, ByNode(await self.known.vnode(request.node)))
 
     async def _statfs(self, request: Request) -> bytes:
+        await self.vfs.vnodes.settle()
         async with self.vfs.call() as call:
             usage = await attributes.statvfs(call, ByNode(self.vfs.root.root))
         blocks = (usage.blocks, usage.bfree, usage.bavail)

@@ -74,12 +74,12 @@ class Face(Protocol):
         ...
 
     @property
-    def is_crowded(self) -> bool:
-        """Whether `rest` has anything to do."""
+    def has_chores(self) -> bool:
+        """Whether `tidy` has anything to do."""
         ...
 
-    async def rest(self, busy: Callable[[], bool]) -> None:
-        """Do what is better done between requests; stop when one comes (`busy`)."""
+    async def tidy(self, busy: Callable[[], bool]) -> None:
+        """Do a little of what can wait until nobody does; stop when a request comes (`busy`)."""
         ...
 
 
@@ -191,10 +191,11 @@ class Session:
             number, body = errno.EIO, b""
         finally:
             self._serving -= 1
-        if body is not None:
-            self._send(-number, unique, body)
-        if self._face.is_crowded and not self._serving:
-            await self._face.rest(self._is_busy)
+        if body is None:
+            return  # whoever asked goes on without a reply, and may well ask again before a chore is done
+        self._send(-number, unique, body)
+        if self._face.has_chores and not self._serving:  # while whoever asked wakes up
+            await self._face.tidy(self._is_busy)
 
     def _send(self, error: int, unique: int, body: Data) -> None:
         try:

@@ -90,6 +90,9 @@ def patient(handler: Callable[[S, Request], Awaitable[bytes]]) -> Callable[[S, R
             try:
                 return await handler(self, request)
             except NoSpace:
+                if self.vfs.vnodes.owes:
+                    await self.vfs.vnodes.settle()
+                    continue
                 deadline = deadline or trio.current_time() + FORGET_PATIENCE
                 if not await self.known.forgotten_before(deadline):
                     raise

@@ -11,6 +11,7 @@ from minixfs.hw.clock import NS
 CACHE_SECONDS = 86400
 """How long names and attributes are good for: nobody but us changes the volume."""
 
+
 class View(NamedTuple):
     """How the mount shows what is on the volume. None shows it as it is.
 
