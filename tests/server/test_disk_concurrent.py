@@ -302,8 +302,7 @@ class Stepping:
 
     def __init__(self, fs: Concurrent) -> None:
         self._device = fs.device
-        self._read, self._write, self._try = fs.device.read, fs.device.write, fs.device.try_read
-        self._flush = fs.device.flush
+        self._read, self._write, self._flush = fs.device.read, fs.device.write, fs.device.flush
 
     def cancel_after(self, steps: int, scope: trio.CancelScope) -> None:
         left = steps
@@ -329,18 +328,14 @@ class Stepping:
 
         self._device.read, self._device.write = read, write  # type: ignore[method-assign]
         self._device.flush = flush  # type: ignore[method-assign]
-        self._device.try_read = lambda offset, buffers: None  # type: ignore[method-assign]
 
     def stop(self) -> None:
         self._device.read, self._device.write = self._read, self._write  # type: ignore[method-assign]
-        self._device.flush, self._device.try_read = self._flush, self._try  # type: ignore[method-assign]
+        self._device.flush = self._flush  # type: ignore[method-assign]
 
 
 class Lazy(Gated):
     """Every transfer lets the others run first."""
-
-    def try_read(self, offset: int, buffers: object) -> int | None:  # type: ignore[override]
-        return None
 
     async def read(self, offset: int, buffers: object) -> int:  # type: ignore[override]
         for _ in range(offset // 1024 % 3 + 1):

@@ -48,9 +48,6 @@ class Gated(Wrapper):
             self._open.set()
         self._open = None
 
-    def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int | None:
-        return None if self._open is not None else super().try_read(offset, buffers)
-
     async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
         self.reads.append((offset, sum(map(len, buffers))))
         if self._open is not None:

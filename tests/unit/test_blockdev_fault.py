@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from minixfs.errors import DeviceError
-from minixfs.hw.blockdev.device import Buffer
 from minixfs.hw.blockdev.fault import FaultDevice, Kind
 from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.runtime import run
@@ -80,35 +79,3 @@ def test_arming_again_starts_over() -> None:
     device.arm(1, lasting=True)
     device.arm(2)
     assert outcomes(device, ["read"] * 3) == [0, errno.EIO, 0]
-
-
-def test_a_fault_hits_try_read_too() -> None:
-    device = FaultDevice(RamDisk(8))
-    device.arm(2, kinds=["read"])
-    assert device.try_read(0, [bytearray(4)]) == 4
-    with pytest.raises(DeviceError):
-        device.try_read(0, [bytearray(4)])
-    assert device.try_read(0, [bytearray(4)]) == 4
-    assert device.operations == {"read": 3}
-    assert device.failures == {"read": 1}
-
-
-def test_a_try_that_finds_nothing_is_not_an_operation() -> None:
-    class Cold(RamDisk):
-        def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int | None:  # type: ignore[override]
-            return None
-
-        async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
-            return RamDisk.try_read(self, offset, buffers)
-
-    device = FaultDevice(Cold(8))
-    device.arm(2, kinds=["read"])
-    for expected in (0, errno.EIO, 0):
-        number = 0
-        try:
-            if device.try_read(0, [bytearray(4)]) is None:
-                run(device.read(0, [bytearray(4)]))
-        except DeviceError as error:
-            number = error.errno
-        assert number == expected
-    assert device.operations == {"read": 3}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from minixfs.errors import DeviceError, InvalidArgument, ReadOnly
 from minixfs.hw.blockdev import image as image_module
 from minixfs.hw.blockdev import patience
 from minixfs.hw.blockdev.image import ImageDevice
+from minixfs.hw.blockdev.read_around import CREDIT, SMALL, WINDOW
 from minixfs.hw.runtime import INLINE, run
 
 CONTENT = bytes(range(256)) * 64
@@ -81,23 +83,10 @@ def test_transfers_are_cut_at_the_end(device: ImageDevice, path: Path) -> None:
     assert run(device.write(device.size - 2, [b"abcd"])) == 2
     for offset in (device.size, device.size + 1, 2**63, 2**64):
         assert run(device.read(offset, buffers)) == 0
-        assert device.try_read(offset, buffers) == 0
         assert run(device.write(offset, [b"abcd"])) == 0
     assert path.read_bytes() == CONTENT[:-2] + b"ab"
     with pytest.raises(InvalidArgument):
         run(device.read(-1, buffers))
-
-
-def test_cached_data_needs_no_thread(device: ImageDevice, runtime: CountingRuntime) -> None:
-    run(device.write(0, [CONTENT]))  # now the host has it in memory
-    buffer = bytearray(100)
-    moved = device.try_read(50, [buffer])
-    if moved is None:
-        pytest.skip("the host's file system here has no RWF_NOWAIT")
-    assert moved == 100
-    assert bytes(buffer) == CONTENT[50:150]
-    assert run(device.read(50, [buffer])) == 100
-    assert runtime.offloaded == []
 
 
 @pytest.fixture
@@ -116,7 +105,6 @@ def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("uncached")
 def test_a_quick_disk_is_waited_for_in_place(device: ImageDevice, runtime: CountingRuntime) -> None:
     buffer = bytearray(10)
-    assert device.try_read(5, [buffer]) is None
     assert run(device.read(5, [buffer])) == 10
     assert bytes(buffer) == CONTENT[5:15]
     assert runtime.offloaded == []
@@ -176,6 +164,54 @@ def test_much_may_take_longer(
     assert runtime.offloaded == []
 
 
+def test_once_the_disk_is_slow_what_the_host_has_needs_no_thread(
+    path: Path, runtime: CountingRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(step=0.1)
+    monkeypatch.setattr("minixfs.hw.blockdev.patience.time.monotonic", lambda: next(clock))
+    path.write_bytes(bytes(1 << 20))  # now the host has it in memory
+    device = ImageDevice(path, runtime=runtime)
+    if os.preadv(device.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT) != 1:
+        pytest.skip("the host's file system here has no RWF_NOWAIT")
+    for size in (1 << 20, 1 << 20, 10):
+        assert run(device.read(0, [bytearray(size)])) == size
+    assert runtime.offloaded == []
+    device.close()
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What is fetched around small reads, as offset and length."""
+    advised: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, offset, length, advice: advised.append((offset, length)))
+    return advised
+
+
+@pytest.mark.usefixtures("uncached")
+def test_a_small_read_that_waits_fetches_what_is_around(device: ImageDevice, fetched: list[tuple[int, int]]) -> None:
+    device.size = 10 * WINDOW
+    os.truncate(device.fileno(), device.size)
+    for offset, size in ((0, 1), (WINDOW + 5, SMALL), (3 * WINDOW - 1, 2), (4 * WINDOW, SMALL + 1)):
+        assert run(device.read(offset, [bytearray(size)])) == size
+    assert fetched == [(0, WINDOW), (WINDOW, WINDOW), (2 * WINDOW, 2 * WINDOW)]
+
+
+@pytest.mark.usefixtures("uncached")
+def test_what_does_not_pay_is_given_up(
+    device: ImageDevice, fetched: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(CREDIT + 5):
+        run(device.read(0, [bytearray(1)]))
+    assert len(fetched) == CREDIT
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", lambda fd, buffers, offset, flags=0: 1)
+        for _ in range(3):
+            run(device.read(0, [bytearray(1)]))
+    for _ in range(5):
+        run(device.read(0, [bytearray(1)]))
+    assert len(fetched) == CREDIT + 3
+
+
 def test_partly_cached_data_is_not_at_hand(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first page is at hand, the rest is not: no part of it counts as read."""
     real = os.preadv
@@ -189,7 +225,6 @@ def test_partly_cached_data_is_not_at_hand(device: ImageDevice, monkeypatch: pyt
 
     monkeypatch.setattr(os, "preadv", half_cached)
     buffer = bytearray(8192)
-    assert device.try_read(0, [buffer]) is None
     assert run(device.read(0, [buffer])) == 8192
     assert bytes(buffer) == CONTENT[:8192]
 
@@ -208,7 +243,6 @@ def test_a_host_without_nowait_is_asked_once(device: ImageDevice, monkeypatch: p
     monkeypatch.setattr(os, "preadv", unsupported)
     for _ in range(3):
         buffer = bytearray(10)
-        assert device.try_read(0, [buffer]) is None
         assert run(device.read(0, [buffer])) == 10
         assert bytes(buffer) == CONTENT[:10]
     assert len(asked) == 1
@@ -248,7 +282,6 @@ def test_an_image_cut_below_us_gives_eio(device: ImageDevice, path: Path) -> Non
     os.truncate(path, 1000)
     buffer = bytearray(100)
     assert run(device.read(900, [buffer])) == 100
-    assert device.try_read(950, [buffer]) is None
     with pytest.raises(DeviceError, match=r"disk\.img: read of 100 bytes at 950: .*shorter") as caught:
         run(device.read(950, [buffer]))
     assert caught.value.errno == errno.EIO
@@ -260,9 +293,9 @@ def test_errors_of_the_host_keep_their_number(device: ImageDevice, monkeypatch: 
         run(device.write(8, [b"data"]))
     assert caught.value.errno == errno.ENOSPC
     monkeypatch.setattr(os, "preadv", failing(errno.EIO))
-    for attempt in (lambda: device.try_read(0, [bytearray(1)]), lambda: run(device.read(0, [bytearray(1)]))):
+    for size in (1, len(CONTENT)):
         with pytest.raises(DeviceError) as caught:
-            attempt()
+            run(device.read(0, [bytearray(size)]))
         assert caught.value.errno == errno.EIO
 
 

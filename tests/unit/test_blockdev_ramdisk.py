@@ -24,7 +24,6 @@ def test_scattered_transfers() -> None:
     buffers = [bytearray(1), bytearray(6)]
     assert run(disk.read(2, buffers)) == 7
     assert b"".join(buffers) == b"abcdefg"
-    assert disk.try_read(2, buffers) == 7
     assert disk.snapshot() == b"\0\0abcdefg" + bytes(7)
     run(disk.flush())
 

@@ -62,7 +62,7 @@ def test_the_rest_is_passed_on() -> None:
         host_cached = True
         closed = False
 
-        def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int:
+        async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
             return 77
 
         def close(self) -> None:
@@ -77,7 +77,7 @@ def test_the_rest_is_passed_on() -> None:
         True,
         True,
     )
-    assert recorder.try_read(0, [bytearray(512)]) == 77
+    assert run(recorder.read(0, [bytearray(512)])) == 77
     recorder.runtime = other = type(INLINE)()
     assert disk.runtime is other
     assert recorder.runtime is other

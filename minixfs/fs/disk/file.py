@@ -99,9 +99,7 @@ class Files:
                 views += (waste[: offset - end], view)
                 end = offset + len(view)
             at += (len(views) + 1) // 2
-            moved = self._device.try_read(first, views)
-            if moved is None:
-                moved = await self._device.read(first, views)
+            moved = await self._device.read(first, views)
             if moved < end - first:
                 raise DeviceError(message=f"{self._device.name}: the device ends at byte {first + moved}")
 
@@ -187,7 +185,7 @@ class Files:
         return self._cache.holds_any(range(offset // self._block_size, -(-(offset + length) // self._block_size)))
 
     async def _read_direct(self, offset: int, view: memoryview) -> None:
-        moved = await self._device.read(offset, [view])  # to try first would cost a second system call when it is cold
+        moved = await self._device.read(offset, [view])
         if moved < len(view):
             raise DeviceError(message=f"{self._device.name}: the device ends at byte {offset + moved}")
 

@@ -331,9 +331,7 @@ class BlockCache:
         """Fill buffers of consecutive blocks; return how many of them were filled whole."""
         offset = bufs[0].block * self.block_size
         views = [buf.data for buf in bufs]
-        moved = self.device.try_read(offset, views)
-        if moved is None:
-            moved = await self.device.read(offset, views)
+        moved = await self.device.read(offset, views)
         self._reads += 1
         self._blocks_read += moved // self.block_size
         return moved // self.block_size

@@ -8,7 +8,6 @@ A device is a row of bytes, read and written by *scattered* transfers: one offse
 * Errors are `DeviceError` with the host's errno. After one, how much was moved is unknown.
 * `write` on a read-only device raises `ReadOnly`.
 * `flush` returns when everything written before it is on stable storage.
-* `try_read` is `read` that never waits: it returns None when the data is not at hand.
 
 A device is used by one event loop or none; its `runtime` says how it waits.
 """
@@ -51,10 +50,6 @@ class BlockDevice(ABC):
     @abstractmethod
     async def write(self, offset: int, buffers: Sequence[Data]) -> int:
         """Store `buffers` one after another from `offset` on; return how many bytes were moved."""
-
-    def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int | None:
-        """As `read`, but None instead of waiting."""
-        return None
 
     async def gather(self, offsets: Sequence[int], lengths: Sequence[int]) -> bytes | bytearray:
         """So many bytes at each of `offsets`, one after another: many small pieces in one call.

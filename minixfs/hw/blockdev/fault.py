@@ -31,8 +31,7 @@ class _Fault:
 class FaultDevice(Wrapper):
     """`inner`, whose operations fail on demand.
 
-    Counters, by kind: `operations` asked for, `failures` injected. A `try_read` that finds nothing at
-    hand is not an operation, the `read` that follows it is.
+    Counters, by kind: `operations` asked for, `failures` injected.
     """
 
     def __init__(self, inner: BlockDevice) -> None:
@@ -55,15 +54,6 @@ class FaultDevice(Wrapper):
     async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
         self._enter("read")
         return await self.inner.read(offset, buffers)
-
-    def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int | None:
-        fault = self._fault
-        if fault is not None and fault.countdown <= 1 and "read" in fault.kinds:
-            self._enter("read")
-        moved = self.inner.try_read(offset, buffers)
-        if moved is not None:
-            self._enter("read")
-        return moved
 
     async def write(self, offset: int, buffers: Sequence[Data]) -> int:
         self._enter("write")

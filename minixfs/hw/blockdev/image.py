@@ -3,8 +3,9 @@
 `ImageDevice(path)` opens one; it takes no lock (`open.open_device` does). The image is never mapped: a full
 host disk or a truncated image must be an error of one request, not SIGBUS. Who waits where:
 
-* `try_read` uses ``RWF_NOWAIT``: what the host has in memory comes at once. The rest has to wait for the disk: in
-  place while the disk is quick, since the way to a thread and back takes longer than that; offloaded once it is not;
+* a read has to wait for what the host does not have in memory: in place while the disk is quick, since the way to a
+  thread and back takes longer than that; offloaded once it is not. Then, and for small pieces, it is first tried
+  whether they are in memory (``RWF_NOWAIT``); small ones that are not bring with them what is around (`read_around`);
 * a write goes to the host's page cache, in place, so that writes are stored in the order they were made in;
 * a flush, the only slow part of writing, is offloaded, unless there is little to flush and the disk is quick.
 """
@@ -22,6 +23,7 @@ from typing import Any
 from minixfs.errors import DeviceError
 from minixfs.hw.blockdev.device import BlockDevice, Buffer, Data, clip_buffers
 from minixfs.hw.blockdev.patience import Patience
+from minixfs.hw.blockdev.read_around import SMALL, ReadAround
 from minixfs.hw.runtime import INLINE, Event, Runtime
 
 IOV_MAX = os.sysconf("SC_IOV_MAX")
@@ -58,6 +60,7 @@ class ImageDevice(BlockDevice):
             self.close()
             raise DeviceError(error.errno, f"{self.name}: {error.strerror}") from error
         self._reads, self._flushes = Patience(), Patience()
+        self._around = ReadAround()
         self._unflushed = 0  # bytes written since the last flush
         self._flushing: Event | None = None  # set when the flush that is offloaded now has ended
         self._has_nowait = True  # until the host's file system says otherwise
@@ -68,46 +71,42 @@ class ImageDevice(BlockDevice):
         """The open file, for locks and ioctls."""
         return self._fd
 
-    def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int | None:
-        wanted = sum(map(len, buffers))
-        length = self.clip(offset, wanted)
-        if length == 0:
-            return 0
-        if not self._has_nowait:
-            return None
-        views = buffers if length == wanted else clip_buffers(buffers, length)
-        try:
-            moved = _move(os.preadv, self._fd, views, offset, length, os.RWF_NOWAIT)
-        except OSError as error:
-            if error.errno == errno.EAGAIN:
-                return None
-            if error.errno in _UNSUPPORTED:
-                self._has_nowait = False
-                return None
-            raise self._failure("read", offset, length, error) from error
-        return moved if moved == length else None
-
     async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
-        if self._reads.wary:
-            moved = self.try_read(offset, buffers)
-            if moved is not None:
-                return moved
         wanted = sum(map(len, buffers))
         length = self.clip(offset, wanted)
         if length == 0:
             return 0
         views = buffers if length == wanted else clip_buffers(buffers, length)
+        small, around = length <= SMALL, None
         try:
+            if self._has_nowait and (small or self._reads.wary):
+                if self._read_at_hand(offset, views, length):
+                    if small:
+                        self._around.hit()
+                    return length
+                if small:
+                    around = self._around.miss(offset, length)
             if self._reads.lasts():
                 with self._reads.waiting_for(length):
-                    moved = _move(os.preadv, self._fd, views, offset, length, 0)
+                    moved = _fetch(self._fd, views, offset, length, around)
             else:
-                moved = await self.runtime.offload(_move, os.preadv, self._fd, views, offset, length, 0)
+                moved = await self.runtime.offload(_fetch, self._fd, views, offset, length, around)
             if moved < length:
                 raise OSError(errno.EIO, "the image has become shorter than it was when it was opened")
         except OSError as error:
             raise self._failure("read", offset, length, error) from error
         return moved
+
+    def _read_at_hand(self, offset: int, views: Sequence[Buffer], length: int) -> bool:
+        """Fill `views` if the host has all of it in memory."""
+        try:
+            return _move(os.preadv, self._fd, views, offset, length, os.RWF_NOWAIT) == length
+        except OSError as error:
+            if error.errno in _UNSUPPORTED:
+                self._has_nowait = False
+            elif error.errno != errno.EAGAIN:
+                raise
+            return False
 
     async def gather(self, offsets: Sequence[int], lengths: Sequence[int]) -> bytes:
         """As `BlockDevice.gather`, without a word of Python between two pieces."""
@@ -207,6 +206,13 @@ def _move(
         if done == length or moved == 0:
             return done
         views = _after(views, moved)
+
+
+def _fetch(fd: int, buffers: Sequence[Buffer], offset: int, length: int, around: tuple[int, int] | None) -> int:
+    """Read from the disk, which is asked for what is `around` (offset and length) at the same time."""
+    if around is not None:
+        os.posix_fadvise(fd, *around, os.POSIX_FADV_WILLNEED)
+    return _move(os.preadv, fd, buffers, offset, length, 0)
 
 
 def _after(views: Sequence[Data], moved: int) -> Sequence[Data]:

@@ -199,10 +199,6 @@ class Slice(Wrapper):
         inside = self._inside(offset, buffers)
         return await self.inner.read(self.start + offset, inside) if inside else 0
 
-    def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int | None:
-        inside = self._inside(offset, buffers)
-        return self.inner.try_read(self.start + offset, inside) if inside else 0
-
     async def gather(self, offsets: Sequence[int], lengths: Sequence[int]) -> bytes | bytearray:
         if offsets and not 0 <= min(offsets) <= max(map(add, offsets, lengths)) <= self.size:
             raise DeviceError(message=f"{self.name}: read past the end")

@@ -24,16 +24,13 @@ class RamDisk(BlockDevice):
         if self.size % sector_size:
             raise InvalidArgument(message=f"a disk of {self.size} bytes has no whole sectors of {sector_size}")
 
-    def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int:
+    async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
         length = self.clip(offset, sum(map(len, buffers)))
         position = offset
         for view in clip_buffers(buffers, length):
             view[:] = self._bytes[position : position + len(view)]
             position += len(view)
         return length
-
-    async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
-        return self.try_read(offset, buffers)
 
     async def write(self, offset: int, buffers: Sequence[Data]) -> int:
         self.check_writable()

@@ -30,9 +30,6 @@ class Wrapper(BlockDevice):
     async def read(self, offset: int, buffers: Sequence[Buffer]) -> int:
         return await self.inner.read(offset, buffers)
 
-    def try_read(self, offset: int, buffers: Sequence[Buffer]) -> int | None:
-        return self.inner.try_read(offset, buffers)
-
     async def write(self, offset: int, buffers: Sequence[Data]) -> int:
         return await self.inner.write(offset, buffers)
 
