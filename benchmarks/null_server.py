@@ -34,7 +34,7 @@ import trio
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError, InodeT, RequestContext
 
 CACHE_SECONDS = 3600.0
-POLLS = 50  # some 30 us of polling: about what a client needs between two requests
+SPIN = 50e-6  # seconds of polling: about what a client needs between two requests
 REQUESTS_BETWEEN_CHECKPOINTS = 64  # so that a busy mount still sees signals
 SPACE_BLOCKS = 1 << 20  # what statfs claims, in blocks of 4096 bytes
 
@@ -301,7 +301,8 @@ class SpinningLoop:
             self.registered = True
         self.since_checkpoint += 1
         if self.since_checkpoint < REQUESTS_BETWEEN_CHECKPOINTS:
-            for _ in range(POLLS):
+            end = time.monotonic() + SPIN
+            while time.monotonic() < end:
                 if self.poller.poll(0):
                     return
         self.since_checkpoint = 0

@@ -208,7 +208,9 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Session, socket.s
     monkeypatch.setattr(trio.lowlevel, "wait_readable", park)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        yield Session(ours.fileno(), 1), theirs
+        session = Session(ours.fileno(), 1)
+        session._face = Answers()
+        yield session, theirs
 
 
 def parks(session: Session) -> bool:
@@ -236,6 +238,15 @@ def test_only_while_nothing_is_served_a_request_is_waited_for_in_place(
     timer.start()
     assert parks(session) == busy
     timer.join()
+
+
+def test_all_chores_are_done_when_no_request_comes(waiting: tuple[Session, socket.socket]) -> None:
+    session, _ = waiting
+    answers = session._face
+    assert isinstance(answers, Answers)
+    answers.has_chores = True
+    assert parks(session)
+    assert not answers.has_chores
 
 
 def test_other_tasks_run_when_no_request_comes(waiting: tuple[Session, socket.socket]) -> None:

@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import select
+import time
 import types
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Protocol
@@ -37,10 +38,10 @@ from minixfs.hw.blockdev.device import Data
 
 log = logging.getLogger(__name__)
 
-POLLS = 50 if len(os.sched_getaffinity(0)) > 1 else 1
-"""Polls of the descriptor, of about a microsecond each, before the task parks.
+SPIN = 50e-6 if len(os.sched_getaffinity(0)) > 1 else 0.0
+"""Seconds that the descriptor is polled before the task waits in any other way.
 
-Several times as many spare a park now and then, but lose more when others want the processors: who polls while the
+Several times as long spares a wait now and then, but loses more when others want the processors: who polls while the
 other side waits for its turn is himself without one when the request comes. On a single processor polling is in vain.
 """
 PAUSE = 2
@@ -156,7 +157,7 @@ class Session:
         """Wait for a request and read it; return its size in bytes, 0 when the mount is gone."""
         while True:
             self._in_a_row += 1
-            if self._in_a_row >= REQUESTS_PER_TURN or not self._is_readable_soon():
+            if self._in_a_row >= REQUESTS_PER_TURN or not (self._is_readable_soon() or await self._is_readable_later()):
                 self._in_a_row = 0
                 await trio.lowlevel.wait_readable(self._descriptor)
             try:
@@ -168,8 +169,20 @@ class Session:
                     raise
 
     def _is_readable_soon(self) -> bool:
+        poll, now = self._poll.poll, time.monotonic
+        if poll(0):
+            return True
+        end = now() + SPIN
+        while now() < end:
+            if poll(0):
+                return True
+        return False
+
+    async def _is_readable_later(self) -> bool:
+        """Do all chores, then wait for a moment, as long as nothing is being served and no request comes."""
         poll = self._poll.poll
-        for _ in range(POLLS):
+        while self._face.has_chores and not self._serving:
+            await self._face.tidy(self._is_busy)
             if poll(0):
                 return True
         return not self._serving and bool(poll(PAUSE))
