@@ -16,7 +16,7 @@ import trio.testing
 from minixfs.daemon.runtime import TrioRuntime
 from minixfs.errors import DeviceError, InvalidArgument, ReadOnly
 from minixfs.hw.blockdev import image as image_module
-from minixfs.hw.blockdev import patience
+from minixfs.hw.blockdev import libc, patience
 from minixfs.hw.blockdev.image import ImageDevice
 from minixfs.hw.blockdev.read_around import CREDIT, SMALL, WINDOW
 from minixfs.hw.runtime import INLINE, run
@@ -415,6 +415,61 @@ def test_read_only(path: Path) -> None:
     assert path.read_bytes() == CONTENT
 
 
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """By call: what sync_file_range was told to do."""
+    calls: list[int] = []
+
+    def sync_file_range(fd: int, offset: int, length: int, flags: int) -> int:
+        calls.append(flags)
+        return 0
+
+    monkeypatch.setattr(libc, "_sync_file_range", lambda: sync_file_range)
+    monkeypatch.setattr(image_module, "START", 3000)
+    return calls
+
+
+def test_where_much_is_written_the_host_begins_to_store_it(device: ImageDevice, started: list[int]) -> None:
+    for _ in range(4):
+        run(device.write(0, [bytes(1000)]))
+    assert started == [2]  # SYNC_FILE_RANGE_WRITE: and no waiting
+    run(device.flush())
+    run(device.write(0, [bytes(2000)]))
+    assert started == [2]  # a flush stores all there is
+
+
+def test_a_slow_disk_is_told_to_begin_from_a_thread(
+    device: ImageDevice, runtime: CountingRuntime, started: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(step=0.1)
+    monkeypatch.setattr("minixfs.hw.blockdev.patience.time.monotonic", lambda: next(clock))
+    for _ in range(2):
+        run(device.write(0, [bytes(3000)]))
+    assert len(started) == 2
+    assert len(runtime.offloaded) == 1
+
+
+def test_a_host_that_cannot_begin_is_asked_once(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def unsupported(*arguments: int) -> int:
+        asked.append(arguments)
+        return errno.ESPIPE
+
+    monkeypatch.setattr(libc, "_sync_file_range", lambda: unsupported)
+    monkeypatch.setattr(image_module, "START", 1000)
+    for _ in range(3):
+        assert run(device.write(0, [bytes(1000)])) == 1000
+    assert len(asked) == 1
+
+
+def test_the_kernel_begins_to_write(path: Path) -> None:
+    with path.open("r+b") as file:
+        libc.start_writing(file.fileno())
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        libc.start_writing(-1)
+
+
 def test_discard_makes_a_hole_and_keeps_the_size(tmp_path: Path) -> None:
     path = tmp_path / "big.img"
     path.write_bytes(b"x" * (1 << 20))
@@ -437,7 +492,7 @@ def test_a_host_without_holes_ignores_discard(device: ImageDevice, monkeypatch: 
         calls.append(args)
         return errno.EOPNOTSUPP
 
-    monkeypatch.setattr(image_module, "_fallocate", lambda: unsupported)
+    monkeypatch.setattr(libc, "_fallocate", lambda: unsupported)
     run(device.discard(0, 4096))
     run(device.discard(0, 4096))
     assert len(calls) == 1
@@ -445,7 +500,7 @@ def test_a_host_without_holes_ignores_discard(device: ImageDevice, monkeypatch: 
 
 def test_a_failed_discard_is_an_error(device: ImageDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([errno.EINTR, errno.EIO])
-    monkeypatch.setattr(image_module, "_fallocate", lambda: lambda *_: next(answers))
+    monkeypatch.setattr(libc, "_fallocate", lambda: lambda *_: next(answers))
     with pytest.raises(DeviceError, match="discard of 4096 bytes at 0") as caught:
         run(device.discard(0, 4096))
     assert caught.value.errno == errno.EIO  # an interruption is not a failure

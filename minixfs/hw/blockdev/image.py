@@ -7,6 +7,7 @@ host disk or a truncated image must be an error of one request, not SIGBUS. Who 
   thread and back takes longer than that; offloaded once it is not. Then, and for small pieces, it is first tried
   whether they are in memory (``RWF_NOWAIT``); small ones that are not bring with them what is around (`read_around`);
 * a write goes to the host's page cache, in place, so that writes are stored in the order they were made in;
+* where much is written, the host is told now and then to begin to store it, so that the disk is not idle meanwhile;
 * a flush, the only slow part of writing, is offloaded, unless there is little to flush and the disk is quick.
 """
 
@@ -16,12 +17,12 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import repeat
 from typing import Any
 
 from minixfs.errors import DeviceError
 from minixfs.hw.blockdev.device import BlockDevice, Buffer, Data, clip_buffers
+from minixfs.hw.blockdev.libc import punch_hole, start_writing
 from minixfs.hw.blockdev.patience import Patience
 from minixfs.hw.blockdev.read_around import SMALL, ReadAround
 from minixfs.hw.runtime import INLINE, Event, Runtime
@@ -29,8 +30,9 @@ from minixfs.hw.runtime import INLINE, Event, Runtime
 IOV_MAX = os.sysconf("SC_IOV_MAX")
 SMALL_FLUSH = 1 << 18
 """Bytes written since the last flush up to which the next one is expected to be quick."""
+START = 8 << 20
+"""Bytes written until the host is told to begin to store them."""
 
-_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # <linux/falloc.h>
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -59,9 +61,11 @@ class ImageDevice(BlockDevice):
         except OSError as error:
             self.close()
             raise DeviceError(error.errno, f"{self.name}: {error.strerror}") from error
-        self._reads, self._flushes = Patience(), Patience()
+        self._reads, self._flushes, self._starts = Patience(), Patience(), Patience()
         self._around = ReadAround()
         self._unflushed = 0  # bytes written since the last flush
+        self._unstarted = 0  # and since the host was last told to begin to store them
+        self._has_starts = True  # until the host says otherwise
         self._flushing: Event | None = None  # set when the flush that is offloaded now has ended
         self._has_nowait = True  # until the host's file system says otherwise
         self._has_holes = stat.S_ISREG(mode)
@@ -131,6 +135,9 @@ class ImageDevice(BlockDevice):
             moved = _move(os.pwritev, self._fd, views, offset, length, 0)
             if moved < length:
                 raise OSError(errno.EIO, "the host stored only a part")
+            self._unstarted += length
+            if self._unstarted >= START:
+                await self._start_writing()
         except OSError as error:
             raise self._failure("write", offset, length, error) from error
         return moved
@@ -153,7 +160,8 @@ class ImageDevice(BlockDevice):
             raise DeviceError(lost.errno, f"{self.name}: flush: {lost.strerror}") from lost
 
     async def _sync(self) -> None:
-        little, self._unflushed = self._unflushed <= SMALL_FLUSH, 0
+        little = self._unflushed <= SMALL_FLUSH
+        self._unflushed = self._unstarted = 0
         if little and self._flushes.lasts():
             with self._flushes.waiting_for(0):
                 os.fdatasync(self._fd)
@@ -165,6 +173,20 @@ class ImageDevice(BlockDevice):
             self._flushing = None
             ended.set()
 
+    async def _start_writing(self) -> None:
+        """Have the host begin to store what was written, so that a later flush has less to wait for."""
+        self._unstarted = 0
+        if not self._has_starts:
+            return
+        try:
+            if self._starts.lasts():
+                with self._starts.waiting_for(START):
+                    start_writing(self._fd)
+            else:
+                await self.runtime.offload(start_writing, self._fd)
+        except OSError:
+            self._has_starts = False  # it was a hint; if something is wrong with the disk, a flush will tell
+
     async def discard(self, offset: int, length: int) -> None:
         """Give the range back to the host as a hole. Done in place: offloaded, it could hit a later write."""
         self.check_writable()
@@ -172,7 +194,7 @@ class ImageDevice(BlockDevice):
         if not self._has_holes or length == 0:
             return
         try:
-            _punch_hole(self._fd, offset, length)
+            punch_hole(self._fd, offset, length)
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise self._failure("discard", offset, length, error) from error
@@ -222,24 +244,3 @@ def _after(views: Sequence[Data], moved: int) -> Sequence[Data]:
             return [memoryview(view)[moved:], *views[index + 1 :]]
         moved -= len(view)
     return []
-
-
-@cache
-def _fallocate() -> Callable[[int, int, int, int], int]:
-    import ctypes  # slow to load, and few programs discard
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    # glibc has the 64-bit offsets under a name of their own, musl has no others
-    function = getattr(libc, "fallocate64", None) or libc.fallocate
-    function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-
-    def fallocate(fd: int, mode: int, offset: int, length: int) -> int:
-        return ctypes.get_errno() if function(fd, mode, offset, length) else 0
-
-    return fallocate
-
-
-def _punch_hole(fd: int, offset: int, length: int) -> None:
-    while number := _fallocate()(fd, _PUNCH_HOLE_KEEP_SIZE, offset, length):
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number))
