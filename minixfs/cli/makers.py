@@ -210,8 +210,7 @@ class Ext2Maker(Maker):
     """UUID and hash seed are random, but if the time is given: then the same wishes and files give the same image."""
 
     def __init__(self, block_size: int | None, inodes: int | None, time: int | None, words: dict[str, Any]) -> None:
-        import time as clock
-
+        from minixfs.hw.clock import coarse_seconds
         from minixfs.mkfs.ext2 import limits_for
         from minixfs.mkfs.ext2_geometry import Options, chosen_features
 
@@ -225,7 +224,7 @@ class Ext2Maker(Maker):
             features=chosen_features(words["features"], words["revision"]),
             reserve=words["reserve"],
             label=os.fsencode(words["label"] or ""),
-            time=int(clock.time()) if time is None else time,
+            time=coarse_seconds() if time is None else time,
         )
         self._uuid = words["uuid"]
         if self._uuid not in (None, "random", "clear") and not _UUID.fullmatch(self._uuid):

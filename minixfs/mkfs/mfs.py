@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -31,6 +30,7 @@ from minixfs.fs.mfs.bitorder import BitOrder
 from minixfs.fs.mfs.layout import Variant, variant_for
 from minixfs.fs.mfs.superblock import Superblock, blocks_for
 from minixfs.hw.blockdev.device import BlockDevice
+from minixfs.hw.clock import coarse_seconds
 from minixfs.mkfs.mfs_contents import Contents
 from minixfs.mkfs.populate import Limits, Tree, gather
 from minixfs.mkfs.stream import Progress, Stream, write, zero
@@ -302,7 +302,7 @@ def _check_room(superblock: Superblock, contents: Contents) -> None:
 
 def _bare(options: Options) -> Tree:
     """Nothing but a root directory."""
-    now = (int(time.time()) if options.mtime is None else options.mtime) & _U32_MAX
+    now = (coarse_seconds() if options.mtime is None else options.mtime) & _U32_MAX
     stamp = now * 10**9
     mode = stat.S_IFDIR | options.root_mode
     root = Entry(b"", mode, options.root_uid, options.root_gid, mtime=stamp, atime=stamp, ctime=stamp)

@@ -26,7 +26,7 @@ from minixfs.fsck.ext2.volume import Volume
 from minixfs.fsck.ext2.xattr import check_xattr_blocks
 from minixfs.fsck.report import REPORT, Finding, Judge, Policy, Report
 from minixfs.hw.blockdev.device import BlockDevice
-from minixfs.hw.clock import NS, coarse_clock
+from minixfs.hw.clock import coarse_seconds
 
 MEMORY_LIMIT = 1 << 30
 """Bytes that a check may use unless told otherwise."""
@@ -142,7 +142,7 @@ async def _round(context: Context) -> None:
 async def _store(volume: Volume, report: Report, undo: str | None) -> None:
     """Write the repairs and the superblock."""
     superblock = volume.superblock
-    now = coarse_clock() // NS & 0xFFFFFFFF
+    now = coarse_seconds() & 0xFFFFFFFF
     sound = not report.left
     if sound:
         superblock.state = layout.STATE_VALID

@@ -11,7 +11,6 @@ Of what large inodes have behind their first 128 bytes only that is kept (`tails
 from __future__ import annotations
 
 import stat
-import time
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +21,7 @@ from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.groups import Groups
 from minixfs.fsck.ext2.volume import Volume
 from minixfs.fsck.rows import RowIndex, as_index
+from minixfs.hw.clock import coarse_seconds
 
 BYTES_PER_ROW = 250
 """Memory that a row takes while the table is loaded, about."""
@@ -249,7 +249,7 @@ class InodeTable:
         """Give an inode up. Its blocks become free with the next count of blocks in use."""
         for column in self.columns.values():
             column[row] = 0
-        self.columns["i_dtime"][row] = int(time.time()) & 0xFFFFFFFF
+        self.columns["i_dtime"][row] = coarse_seconds() & 0xFFFFFFFF
         self.tails.pop(row, None)
         self._touch(row)
         self._fresh.add(row)
@@ -258,7 +258,7 @@ class InodeTable:
         """Put all changed rows into the volume's blocks."""
         superblock = self._volume.superblock
         size = superblock.inode_size
-        now = (int(time.time()) & 0xFFFFFFFF).to_bytes(4, "little")
+        now = (coarse_seconds() & 0xFFFFFFFF).to_bytes(4, "little")
         for row in np.flatnonzero(self.changed).tolist():
             group, index = divmod(int(self.numbers[row]) - 1, superblock.inodes_per_group)
             block, slot = divmod(index, superblock.inodes_per_block)

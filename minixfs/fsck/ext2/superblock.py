@@ -17,6 +17,7 @@ from minixfs.fs.ext2.superblock import Superblock
 from minixfs.fsck.ext2.kinds import Kind
 from minixfs.fsck.report import Finding, Judge
 from minixfs.hw.blockdev.device import BlockDevice
+from minixfs.hw.clock import coarse_seconds
 
 _BLOCK_SIZES = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
 _MAX_SHIFT = 6
@@ -60,7 +61,7 @@ async def recognise_copy(device: BlockDevice) -> bool:
 
 def why_check(superblock: Superblock) -> str | None:
     """Why a volume is due for a check, in words; None: it is marked clean and not due."""
-    now = int(time.time())
+    now = coarse_seconds()
     limited = superblock.max_mount_count not in (0, 0xFFFF)
     if not superblock.state & layout.STATE_VALID:
         return "it was not cleanly unmounted"
@@ -180,7 +181,7 @@ def _mend(superblock: Superblock, judge: Judge) -> None:
             what = f"the superblock tells of {superblock.inodes} inodes, should be {inodes}"
             if judge.found(Finding(Kind.SUPERBLOCK, what)):
                 superblock.inodes = inodes
-    now = int(time.time())
+    now = coarse_seconds()
     if superblock.mount_time > now + DAY and _is_future(superblock.mount_time, "mounted", judge):
         superblock.mount_time = now
     if superblock.write_time > now + DAY and _is_future(superblock.write_time, "written to", judge):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from minixfs.fsck.ext2.entries import name_rows
 from minixfs.fsck.ext2.inodes import InodeTable
 from minixfs.fsck.ext2.kinds import Kind
 from minixfs.fsck.ext2.xattr import XATTR_OFFSET, fault_in_inode, kind_of
+from minixfs.hw.clock import coarse_seconds
 
 _SPECIAL = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 _ENCRYPTED, _IMAGIC, _CASEFOLD = 0x800, 0x2000, 0x40000000
@@ -54,7 +54,7 @@ async def _each(context: Context, bad: NDArray[np.bool_]) -> list[int]:
 
 
 def _now() -> int:
-    return int(time.time()) & 0xFFFFFFFF
+    return coarse_seconds() & 0xFFFFFFFF
 
 
 async def _check_root(context: Context) -> None:
