@@ -178,6 +178,18 @@ async def test_housekeeping_is_done_when_nothing_is_being_served() -> None:
 
 
 @pytest.mark.trio
+async def test_what_is_left_of_it_is_done_when_no_request_comes() -> None:
+    async with serving() as (device, answers, _):
+        device.ask(Opcode.FORGET, 1, b"", node=7)
+        await trio.testing.wait_all_tasks_blocked()
+        answers.has_chores = True
+        device.ask(Opcode.FORGET, 2, b"", node=8)
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers.noted == [7, 8]
+        assert not answers.has_chores
+
+
+@pytest.mark.trio
 async def test_stopped_while_a_request_waits() -> None:
     async with serving() as (device, answers, session):
         device.ask(Opcode.READ, 1, b"one\0")
@@ -238,15 +250,6 @@ def test_only_while_nothing_is_served_a_request_is_waited_for_in_place(
     timer.start()
     assert parks(session) == busy
     timer.join()
-
-
-def test_all_chores_are_done_when_no_request_comes(waiting: tuple[Session, socket.socket]) -> None:
-    session, _ = waiting
-    answers = session._face
-    assert isinstance(answers, Answers)
-    answers.has_chores = True
-    assert parks(session)
-    assert not answers.has_chores
 
 
 def test_other_tasks_run_when_no_request_comes(waiting: tuple[Session, socket.socket]) -> None:

@@ -4,7 +4,8 @@ The way of a request is short. A task reads it and runs its handler right there;
 the same task writes the reply and reads on. When a handler does wait, another task goes on reading.
 Requests come in a row, and parking a task costs more than most of them, so the descriptor is first polled for some
 microseconds; then, while no request is being served, the whole loop waits for it for a moment: nobody misses it. Every
-so many requests the scheduler gets its turn, so that timers and threads are not starved.
+so many requests the scheduler gets its turn, so that timers and threads are not starved. What nobody waits for is done
+after a reply, a little at a time, while whoever got that wakes up; the rest of it when no request comes.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ class Session:
         self._handlers: dict[int, Handler]
         self._nursery: trio.Nursery
         self._is_reading = False
+        self._is_tidying = False
         self._spare = tasks
         self._serving = 0
         self._in_a_row = 0
@@ -157,8 +159,10 @@ class Session:
         """Wait for a request and read it; return its size in bytes, 0 when the mount is gone."""
         while True:
             self._in_a_row += 1
-            if self._in_a_row >= REQUESTS_PER_TURN or not (self._is_readable_soon() or await self._is_readable_later()):
+            if self._in_a_row >= REQUESTS_PER_TURN or not self._is_readable_soon():
                 self._in_a_row = 0
+                if self._face.has_chores and not self._is_tidying:
+                    self._nursery.start_soon(self._tidy_up)
                 await trio.lowlevel.wait_readable(self._descriptor)
             try:
                 return os.readv(self._descriptor, (buffer,))
@@ -176,16 +180,15 @@ class Session:
         while now() < end:
             if poll(0):
                 return True
-        return False
+        return not self._serving and not self._face.has_chores and bool(poll(PAUSE))
 
-    async def _is_readable_later(self) -> bool:
-        """Do all chores, then wait for a moment, as long as nothing is being served and no request comes."""
-        poll = self._poll.poll
+    async def _tidy_up(self) -> None:
+        """Do all chores, while nothing is being served."""
+        self._is_tidying = True
         while self._face.has_chores and not self._serving:
             await self._face.tidy(self._is_busy)
-            if poll(0):
-                return True
-        return not self._serving and bool(poll(PAUSE))
+            await trio.lowlevel.checkpoint()
+        self._is_tidying = False
 
     # ---- answering -------------------------------------------------------------------------------------------------
 
