@@ -9,7 +9,8 @@ import numpy as np
 
 from minixfs.fs.ext2 import layout
 from minixfs.fsck.blocks import Budget, Tick
-from minixfs.fsck.ext2.claims import check_claims, mapped_rows, survey
+from minixfs.fsck.claims import survey
+from minixfs.fsck.ext2.claims import check_claims, mapped_rows
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.directories import check_directories
 from minixfs.fsck.ext2.groups import settle_groups

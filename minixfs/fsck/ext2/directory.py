@@ -9,8 +9,8 @@ import numpy as np
 
 from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.context import Context
-from minixfs.fsck.ext2.entries import SMALLEST, directory_blocks, entry_length
-from minixfs.fsck.ext2.mapping import FileMap
+from minixfs.fsck.ext2.entries import SMALLEST, entry_length
+from minixfs.fsck.mapping import FileMap, data_zones
 
 _HEAD = layout.DIRENT.struct
 
@@ -50,7 +50,7 @@ class Directory:
 
     @classmethod
     async def open(cls, context: Context, row: int) -> Directory:
-        _, place, block = await directory_blocks(context, np.array([row]))
+        _, place, block = await data_zones(context, np.array([row]))
         return cls(context, row, place.tolist(), block.tolist())
 
     @property
@@ -113,7 +113,7 @@ class Directory:
 
     async def fill_hole(self, place: int) -> bool:
         """Put an empty block into a hole; False if there is no room for it."""
-        block = self._context.new_block()
+        block = self._context.new_zone()
         if block is None or not await FileMap(self._context, self._row).set(place, block):
             return False
         self._blocks[place] = block

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from minixfs.fs.ext2 import layout
 from minixfs.fsck.blocks import distinct
 from minixfs.fsck.ext2.context import Context
-from minixfs.fsck.ext2.mapping import references
+from minixfs.fsck.mapping import data_zones
 from minixfs.fsck.report import MAX_KEPT
 
 _BYTES_PER_ENTRY = 160
@@ -81,34 +81,11 @@ class Scan(NamedTuple):
     broken: NDArray[np.int64]
 
 
-async def directory_blocks(
-    context: Context, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Row, index in the file and number of all data blocks of the directories `rows`, in that order.
-
-    A block is given once: if several places claim it, which is a fault of its own, any of them has it here.
-    """
-    parts = [(np.zeros(0, np.int64),) * 3]
-    seen = np.zeros(context.superblock.blocks, np.bool_)
-    async for refs in references(context, rows):
-        if refs.level:
-            continue
-        usable = np.flatnonzero(context.is_block(refs.blocks))
-        usable = usable[~seen[refs.blocks[usable]]]
-        _, first = np.unique(refs.blocks[usable], return_index=True)
-        usable = usable[first]
-        seen[refs.blocks[usable]] = True
-        parts.append((refs.rows[usable], refs.places[usable], refs.blocks[usable]))
-    owner, place, block = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((place, owner))
-    return owner[order], place[order], block[order]
-
-
 async def scan(context: Context, rows: NDArray[np.int64]) -> Scan:
     """The entries of the directories `rows`, also those beyond their sizes."""
     volume = context.volume
     size = volume.block_size
-    owner, place, block = await directory_blocks(context, rows)
+    owner, place, block = await data_zones(context, rows)
     parts, broken, entries = [], [owner[:0]], 0
     step = max(1, _BATCH // size)
     for start in range(0, len(block), step):

@@ -14,8 +14,9 @@ from minixfs.fs.ext2 import layout
 from minixfs.fsck.blocks import distinct
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.dirhash import CHUNK, VERSIONS, hash_names
-from minixfs.fsck.ext2.entries import Entries, NameKind, directory_blocks
+from minixfs.fsck.ext2.entries import Entries, NameKind
 from minixfs.fsck.ext2.kinds import Kind
+from minixfs.fsck.mapping import data_zones
 
 _INFO = 24
 """Where the root's parameters begin: behind the two dots."""
@@ -36,7 +37,7 @@ _NAMES = 1 << 14
 
 async def index_faults(context: Context, rows: NDArray[np.int64], entries: Entries) -> dict[int, tuple[Kind, str]]:
     """What is wrong with the search trees of the directories `rows`, by row. `entries` are those of all directories."""
-    owner, place, block = await directory_blocks(context, rows)
+    owner, place, block = await data_zones(context, rows)
     starts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
     faults: dict[int, tuple[Kind, str]] = {}
     trees: dict[int, _Tree] = {}

@@ -187,6 +187,11 @@ class InodeTable:
         return np.flatnonzero(found & self.ordinary)
 
     @property
+    def zones(self) -> NDArray[np.uint32]:
+        """The block numbers that inodes have."""
+        return self.columns["i_block"]
+
+    @property
     def fast_symlinks(self) -> NDArray[np.bool_]:
         """Symbolic links whose text is in the inode."""
         fast = self.columns["i_size"] <= layout.FAST_SYMLINK_MAX

@@ -5,7 +5,7 @@ from __future__ import annotations
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.inodes import MAPPED_TYPES
 from minixfs.fsck.ext2.kinds import Kind
-from minixfs.fsck.ext2.mapping import FileMap
+from minixfs.fsck.mapping import FileMap
 from minixfs.fsck.report import Finding
 
 

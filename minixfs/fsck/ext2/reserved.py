@@ -12,7 +12,6 @@ from minixfs.errors import Unsupported
 from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.kinds import Kind
-from minixfs.fsck.ext2.mapping import first_index, span
 
 _DIND = layout.DIRECT_BLOCKS + 1
 _JOURNAL_MAGIC = 0xC03B3998
@@ -74,7 +73,7 @@ async def _check_journal(context: Context) -> None:
         raise Unsupported("the journal is on another device or in an ordinary file", "use e2fsck -p on it")
     sound = superblock.journal_inode and stat.S_ISREG(int(record["i_mode"])) and bool(record["i_links_count"])
     block = record["i_block"][:1].astype(np.int64)
-    if sound and context.is_block(block)[0]:
+    if sound and context.is_zone(block)[0]:
         data = (await context.volume.read_blocks(block)).tobytes()
         words = [int.from_bytes(data[at : at + 4], "big") for at in (0, 4, _JOURNAL_START)]
         if words[0] == _JOURNAL_MAGIC and words[1] in _JOURNAL_SUPERBLOCKS:
@@ -136,7 +135,7 @@ async def _resize_is_sound(context: Context, row: int) -> bool:
     pointers = record["i_block"].astype(np.int64)
     own = pointers[_DIND]
     others = np.delete(pointers, _DIND)
-    if others.any() or not context.is_free_for_files(int(own)):
+    if others.any() or not context.is_usable(int(own)):
         return False
     if not record["i_links_count"] or not stat.S_ISREG(int(record["i_mode"])):
         return False
@@ -153,8 +152,8 @@ async def _resize_is_sound(context: Context, row: int) -> bool:
 async def _make_resize(context: Context, row: int) -> None:
     table, superblock = context.table, context.superblock
     own = int(table.columns["i_block"][row, _DIND])
-    if not context.is_free_for_files(own):
-        own = context.new_block() or 0
+    if not context.is_usable(own):
+        own = context.new_zone() or 0
     if not own:
         context.judge.failed("but there is no room for the list")
         return
@@ -162,11 +161,11 @@ async def _make_resize(context: Context, row: int) -> None:
     (await context.volume.edit(own))[:] = top.tobytes()
     for block, content in zip(kept.tolist(), inside, strict=True):
         (await context.volume.edit(block))[:] = content.tobytes()
-    size, per_block = superblock.block_size, superblock.block_size // 4
+    size = superblock.block_size
     table.columns["i_block"][row] = 0
     table.columns["i_block"][row, _DIND] = own
     table.put(row, "i_mode", stat.S_IFREG | 0o600)
     table.put(row, "i_links_count", 1)
     table.put(row, "i_dtime", 0)
     table.put(row, "i_blocks", _resize_blocks(context) * (size // layout.SECTOR))
-    table.set_size(row, (first_index(per_block, 2) + span(per_block, 2)) * size)
+    table.set_size(row, context.shape.first_index(_DIND + 1) * size)

@@ -11,7 +11,6 @@ from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.entries import name_rows
 from minixfs.fsck.ext2.kinds import Kind
-from minixfs.fsck.ext2.mapping import first_index, span
 
 _TEXT = 4 * (layout.DIRECT_BLOCKS + layout.LEVELS)
 """Bytes that a symbolic link's text may take in the inode, with its NUL."""
@@ -24,8 +23,7 @@ async def check_sizes(context: Context) -> None:
     context.volume.begin(1, "sizes")
     table, superblock = context.table, context.superblock
     size = superblock.block_size
-    per_block = size // 4
-    most = (first_index(per_block, layout.LEVELS) + span(per_block, layout.LEVELS)) * size
+    most = context.shape.first_index(context.shape.slots) * size
     files = _files(context)
     sizes, end = table.size[files], context.end[files]
     wrong = files[((end > 0) & (sizes < (end - 1) * size)) | (sizes > most)]
@@ -87,7 +85,7 @@ async def check_symlinks(context: Context) -> None:
     good[fast] = _text_lengths(context, rows[fast]) == sizes[fast]
     slow = np.flatnonzero(~fast & (sizes < context.superblock.block_size))
     blocks = table.columns["i_block"][rows[slow]].astype(np.int64)
-    possible = context.is_block(blocks[:, 0]) & (blocks[:, 1:] == 0).all(axis=1)
+    possible = context.is_zone(blocks[:, 0]) & (blocks[:, 1:] == 0).all(axis=1)
     slow, blocks = slow[possible], blocks[possible, 0]
     good[slow] = await _block_text_lengths(context, blocks) == sizes[slow]
     bad = rows[~(good & plain)]
@@ -124,7 +122,7 @@ async def _mend(context: Context, row: int) -> None:
     table = context.table
     pointers = table.columns["i_block"][row : row + 1].astype(np.int64)[0]
     length = int(_text_lengths(context, np.array([row]))[0])
-    if not table.columns["i_blocks"][row] or not context.is_block(pointers[:1])[0]:
+    if not table.columns["i_blocks"][row] or not context.is_zone(pointers[:1])[0]:
         if 0 < length < _TEXT and not table.columns["i_blocks"][row]:
             table.set_size(row, length)
             return

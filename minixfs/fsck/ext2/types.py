@@ -77,7 +77,7 @@ async def _check_root(context: Context) -> None:
 async def has_dots(context: Context, row: int) -> bool:
     """Whether the contents look like those of a directory: ``.`` or ``..`` is where it should be."""
     blocks = context.table.columns["i_block"][row, :1].astype(np.int64)
-    if not context.is_block(blocks)[0]:
+    if not context.is_zone(blocks)[0]:
         return False
     data = (await context.volume.read_blocks(blocks)).tobytes()
     return data[8:10] == b".\0" or data[20:23] == b"..\0"
@@ -124,7 +124,7 @@ async def _check_disguised(context: Context) -> None:
     special = np.flatnonzero(_special(table))
     for row in special[table.columns["i_block"][special, 0] != 0].tolist():
         number, pointers = int(table.numbers[row]), table.columns["i_block"][row].astype(np.int64)
-        if not (context.is_block(pointers) | (pointers == 0)).all():
+        if not (context.is_zone(pointers) | (pointers == 0)).all():
             continue
         data = (await context.volume.read_blocks(pointers[:1])).tobytes()
         if int.from_bytes(data[:4], "little") != number or data[6] != 1 or not await has_dots(context, row):

@@ -98,7 +98,7 @@ async def check_xattr_blocks(context: Context) -> None:
     if not len(rows):
         return
     blocks = table.columns["i_file_acl"][rows].astype(np.int64)
-    legal = context.is_block(blocks) & bool(context.superblock.compat & layout.COMPAT_EXT_ATTR)
+    legal = context.is_zone(blocks) & bool(context.superblock.compat & layout.COMPAT_EXT_ATTR)
     faults = dict.fromkeys(blocks[~legal].tolist(), "cannot be one")
     distinct, users = np.unique(blocks[legal], return_counts=True)
     for start in range(0, len(distinct), volume.batch_blocks):
@@ -114,7 +114,7 @@ async def check_xattr_blocks(context: Context) -> None:
             if stored != count:
                 what = f"attribute block {block} has {count} users, its count says {stored}"
                 user = int(table.numbers[rows[np.flatnonzero(blocks == block)[0]]])
-                if context.found(Kind.XATTR_REFERENCES, user, what, block=block):
+                if context.found(Kind.XATTR_REFERENCES, user, what, zone=block):
                     at = _HEADER.offsets["h_refcount"]
                     (await volume.edit(block))[at : at + 4] = count.to_bytes(4, "little")
     bad = rows[np.isin(blocks, list(faults))] if faults else rows[:0]
@@ -122,5 +122,5 @@ async def check_xattr_blocks(context: Context) -> None:
     for row in bad.tolist():
         block = int(table.columns["i_file_acl"][row])
         what = f"attribute block {block}: {faults[block]}"
-        if context.found(kind_of(faults[block]), int(table.numbers[row]), what, block=block):
+        if context.found(kind_of(faults[block]), int(table.numbers[row]), what, zone=block):
             table.put(row, "i_file_acl", 0)

@@ -7,6 +7,7 @@ import stat
 import numpy as np
 
 from minixfs.fs.mfs import layout
+from minixfs.fsck.claims import survey
 from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.directories import check_directories
 from minixfs.fsck.mfs.inodes import MAPPED_TYPES, InodeTable
@@ -16,7 +17,7 @@ from minixfs.fsck.mfs.superblock import check_limits, read_superblock, settle
 from minixfs.fsck.mfs.tree import check_tree
 from minixfs.fsck.mfs.types import check_types
 from minixfs.fsck.mfs.volume import Budget, Tick, Volume
-from minixfs.fsck.mfs.zones import check_zones, survey
+from minixfs.fsck.mfs.zones import check_zones
 from minixfs.fsck.report import REPORT, Finding, Judge, Policy, Report
 from minixfs.hw.blockdev.device import BlockDevice
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fsck.blocks import repeated
+from minixfs.fsck.mapping import data_zones
 from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.directory import Directory, Entry
-from minixfs.fsck.mfs.names import Entries, NameKind, directory_zones, name_rows, scan
+from minixfs.fsck.mfs.names import Entries, NameKind, name_rows, scan
 
 _SPREAD = np.uint64(0xD6E8FEB86659FD93)
 """Makes equal names of different directories different."""
@@ -80,7 +81,7 @@ async def _flagged(
     bad[rows[table.size[rows] > context.end[rows] * superblock.zone_size]] = True
     needed = -(-table.size[rows] // superblock.zone_size)
     bad[rows[context.end[rows] > np.maximum(needed, 1)]] = True
-    owner, _, _ = await directory_zones(context, rows)
+    owner, _, _ = await data_zones(context, rows)
     present = np.bincount(owner, minlength=len(bad))
     bad[rows[present[rows] != context.end[rows]]] = True
     return np.flatnonzero(bad)

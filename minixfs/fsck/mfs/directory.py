@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minixfs.fsck.mapping import FileMap, data_zones
 from minixfs.fsck.mfs.context import Context
-from minixfs.fsck.mfs.mapping import FileMap
-from minixfs.fsck.mfs.names import directory_zones
 
 
 class Entry(NamedTuple):
@@ -38,7 +37,7 @@ class Directory:
 
     @classmethod
     async def open(cls, context: Context, row: int) -> Directory:
-        _, place, zone = await directory_zones(context, np.array([row]))
+        _, place, zone = await data_zones(context, np.array([row]))
         return cls(context, row, place.tolist(), zone.tolist())
 
     @property

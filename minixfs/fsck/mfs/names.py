@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import ROOT_INODE
+from minixfs.fsck.mapping import data_zones
 from minixfs.fsck.mfs.context import Context
-from minixfs.fsck.mfs.mapping import references
 from minixfs.fsck.report import MAX_KEPT
 from minixfs.layouts import Record
 
@@ -60,35 +60,12 @@ class Entries(NamedTuple):
         return Entries(*(column[which] for column in self))
 
 
-async def directory_zones(
-    context: Context, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Row, file zone and zone of all data of the directories `rows`, in that order.
-
-    A zone is given once: if several places claim it, which is a fault of its own, any of them has it here.
-    """
-    parts = [(np.zeros(0, np.int64),) * 3]
-    seen = np.zeros(context.superblock.zones, np.bool_)
-    async for refs in references(context, rows):
-        if refs.level:
-            continue
-        usable = np.flatnonzero(context.is_zone(refs.zones))
-        usable = usable[~seen[refs.zones[usable]]]
-        _, first = np.unique(refs.zones[usable], return_index=True)
-        usable = usable[first]
-        seen[refs.zones[usable]] = True
-        parts.append((refs.rows[usable], refs.places[usable], refs.zones[usable]))
-    owner, place, zone = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((place, owner))
-    return owner[order], place[order], zone[order]
-
-
 async def scan(context: Context, rows: NDArray[np.int64]) -> Entries:
     """The entries of the directories `rows`, also those beyond their sizes."""
     volume, superblock = context.volume, context.superblock
     shift, record = superblock.zone_shift, superblock.dirent_record
     per_block = superblock.block_size // record.size
-    owner, place, zone = await directory_zones(context, rows)
+    owner, place, zone = await data_zones(context, rows)
     owner, place = np.repeat(owner, 1 << shift), np.repeat(place, 1 << shift) << shift
     place += np.tile(np.arange(1 << shift), len(zone))
     block = np.repeat(zone << shift, 1 << shift) + np.tile(np.arange(1 << shift), len(zone))

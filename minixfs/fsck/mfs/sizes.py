@@ -11,9 +11,9 @@ import stat
 
 import numpy as np
 
-from minixfs.fs.mfs.layout import DIRECT_ZONES, MAX_FILE_SIZE
+from minixfs.fs.mfs.layout import MAX_FILE_SIZE
+from minixfs.fsck.mapping import FileMap
 from minixfs.fsck.mfs.context import Context, Kind
-from minixfs.fsck.mfs.mapping import FileMap, first_index, span
 from minixfs.fsck.mfs.names import name_rows
 
 
@@ -26,11 +26,8 @@ async def check_sizes(context: Context) -> None:
 
 def reach(context: Context) -> int:
     """Bytes that the zone fields of an inode can address, as far as a size can say it."""
-    superblock = context.superblock
-    pointers = superblock.pointers_per_block
-    levels = superblock.variant.levels
-    zones = first_index(pointers, levels) + span(pointers, levels)
-    return min(zones * superblock.zone_size, MAX_FILE_SIZE)
+    zones = context.shape.first_index(context.shape.slots)
+    return min(zones * context.superblock.zone_size, MAX_FILE_SIZE)
 
 
 async def _check_limit(context: Context) -> None:
@@ -75,9 +72,7 @@ def _contradicts_inode(context: Context, row: int) -> bool:
     """Whether a zone field of the inode itself is one that the size has no need of."""
     needed = -(-int(context.table.size[row]) // context.superblock.zone_size)
     last = int(np.flatnonzero(context.table.zones[row])[-1])
-    level = last - DIRECT_ZONES + 1
-    place = first_index(context.superblock.pointers_per_block, level) if level > 0 else last
-    return place >= needed
+    return context.shape.first_index(last) >= needed
 
 
 async def _set_size(context: Context, row: int, size: int) -> None:

@@ -22,8 +22,8 @@ from minixfs.fsck.blocks import Budget, Tick
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.groups import Groups
 from minixfs.fsck.ext2.inodes import MAPPED_TYPES, InodeTable
-from minixfs.fsck.ext2.mapping import References, references
 from minixfs.fsck.ext2.volume import Volume
+from minixfs.fsck.mapping import References, references
 from minixfs.fsck.report import REPORT, Judge
 from minixfs.hw.blockdev.device import BlockDevice
 from minixfs.hw.runtime import run
@@ -211,14 +211,14 @@ class Reader:
 
     def is_block(self, blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these numbers a file may have; not those of metadata."""
-        return self._context.is_block(blocks)
+        return self._context.is_zone(blocks)
 
     def blocks_of(self, inode: Inode) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Places and numbers of a file's data blocks, in order, as far as they are on the device."""
         data = [part for part in self.references(inode) if part.level == 0]
         if not data:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        places, blocks = (np.concatenate([getattr(part, name) for part in data]) for name in ("places", "blocks"))
+        places, blocks = (np.concatenate([getattr(part, name) for part in data]) for name in ("places", "zones"))
         order = np.argsort(places, kind="stable")
         order = order[self.is_block(blocks[order])]
         return places[order], blocks[order]

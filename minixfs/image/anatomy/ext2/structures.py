@@ -42,7 +42,7 @@ def layout_of(reader: Reader, inode: int) -> Layout:
     found = reader.inode(inode)
     reader.require_mapped_files()
     places, blocks = reader.blocks_of(found)
-    indirect = [part.blocks[reader.is_block(part.blocks)] for part in reader.references(found) if part.level]
+    indirect = [part.zones[reader.is_block(part.zones)] for part in reader.references(found) if part.level]
     numbers = np.concatenate(indirect).tolist() if indirect else []
     return Layout(inode, found.size, reader.block_size, join_runs(places, blocks), numbers)
 

@@ -18,7 +18,7 @@ from minixfs.fsck.blocks import Progress
 from minixfs.fsck.ext2.claims import mapped_rows
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.entries import name_rows
-from minixfs.fsck.ext2.mapping import references
+from minixfs.fsck.mapping import references
 from minixfs.image.anatomy.blocks import BlockMap, Kind
 from minixfs.image.anatomy.ext2.reader import Reader
 
@@ -122,10 +122,10 @@ def _enter_attributes(context: Context, found: BlockMap) -> None:
     resize inode has besides the room for descriptors."""
     table = context.table
     blocks = table.columns["i_file_acl"][table.used].astype(np.int64)
-    found.kind[blocks[context.is_block(blocks)]] = Kind.ATTRIBUTES
+    found.kind[blocks[context.is_zone(blocks)]] = Kind.ATTRIBUTES
     resize = table.numbers == layout.RESIZE_INODE
     own = table.columns["i_block"][resize, layout.DIRECT_BLOCKS + 1].astype(np.int64)
-    found.kind[own[context.is_block(own)]] = Kind.RESERVED_DESCRIPTORS
+    found.kind[own[context.is_zone(own)]] = Kind.RESERVED_DESCRIPTORS
 
 
 def _kinds(context: Context) -> NDArray[np.uint8]:
@@ -142,8 +142,8 @@ async def _enter(context: Context, found: BlockMap, rows: NDArray[np.int64], kin
     """Put the blocks of the files `rows` into the map."""
     numbers = context.table.numbers
     async for refs in references(context, rows):
-        valid = context.is_block(refs.blocks)
-        owners, blocks = refs.rows[valid], refs.blocks[valid]
+        valid = context.is_zone(refs.zones)
+        owners, blocks = refs.rows[valid], refs.zones[valid]
         found.kind[blocks] = kinds[owners] if refs.level == 0 else Kind.INDIRECT
         found.owner[blocks] = numbers[owners]
         found.place[blocks] = np.minimum(refs.places[valid], _MAX_PLACE)

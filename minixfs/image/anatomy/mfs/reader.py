@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from minixfs.errors import BadSuperblock, Corrupt, NotDirectory, NotFound, TooManySymlinks, Unsupported, UsageError
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.superblock import Superblock
+from minixfs.fsck.mapping import References, references
 from minixfs.fsck.mfs.context import Context
 from minixfs.fsck.mfs.inodes import MAPPED_TYPES, InodeTable
-from minixfs.fsck.mfs.mapping import References, references
 from minixfs.fsck.mfs.volume import Budget, Tick, Volume
 from minixfs.fsck.report import REPORT, Judge
 from minixfs.hw.blockdev.device import BlockDevice

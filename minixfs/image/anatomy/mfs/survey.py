@@ -16,9 +16,9 @@ from minixfs.errors import MinixFsError, Unsupported
 from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.bitorder import PREFERENCE, BitOrder, best, to_bits
 from minixfs.fsck.blocks import Progress
+from minixfs.fsck.mapping import references
 from minixfs.fsck.mfs.context import Context
 from minixfs.fsck.mfs.inodes import MAPPED_TYPES, InodeTable
-from minixfs.fsck.mfs.mapping import references
 from minixfs.fsck.mfs.names import name_rows
 from minixfs.fsck.mfs.volume import Tick
 from minixfs.fsck.report import REPORT, Judge
