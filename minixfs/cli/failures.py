@@ -1,10 +1,13 @@
-"""Exit codes that mkfs and fsck share (mkfs(8), fsck(8)): 8 for what went wrong, 16 for what was asked wrongly."""
+"""How commands fail: the exit codes that mkfs and fsck share (mkfs(8), fsck(8)), 8 for what went wrong and 16 for what
+was asked wrongly; and what is told of a defect of ours."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import click
 
 from minixfs.errors import MinixFsError, UsageError
 
@@ -20,8 +23,23 @@ def exit_codes() -> Iterator[None]:
     except MinixFsError as error:
         code = USAGE if error.exit_code == USAGE else OPERATIONAL
         raise UsageError(str(error), code) from error
-    except BrokenPipeError:
+    except (BrokenPipeError, click.ClickException, click.Abort, click.exceptions.Exit):
         raise
     except OSError as error:
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         raise UsageError(f"{name}{error.strerror}", OPERATIONAL) from error
+    except Exception as error:
+        if shows_tracebacks():
+            raise
+        raise UsageError(internal(error), OPERATIONAL) from error
+
+
+def shows_tracebacks() -> bool:
+    """Whether whoever called us wants to see where an internal error happened."""
+    return bool(os.environ.get("MINIXFS_TRACEBACK"))
+
+
+def internal(error: Exception) -> str:
+    """What is told of an error that is a defect of ours."""
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"internal error ({what}); set MINIXFS_TRACEBACK=1 to see where"

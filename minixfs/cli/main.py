@@ -161,10 +161,11 @@ def main() -> None:
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         _fail(None, f"{name}{error.strerror or error}", 1)
     except Exception as error:
-        if os.environ.get("MINIXFS_TRACEBACK"):
+        from minixfs.cli.failures import internal, shows_tracebacks
+
+        if shows_tracebacks():
             raise
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        _fail(None, f"internal error ({what}); set MINIXFS_TRACEBACK=1 to see where", 1)
+        _fail(None, internal(error), 1)
     else:
         sys.exit(result if isinstance(result, int) else 0)
 

@@ -128,24 +128,37 @@ class FileMap:
 
     async def set(self, index: int, zone: int) -> bool:
         """Make `zone` (0: none) the file's zone `index`; False if there is no room for an indirect block."""
+        found = await self._find(index, make=zone != 0)
+        if found is None:
+            return not zone
+        pointers, position = found
+        pointers[position] = zone
+        return True
+
+    async def reach(self, index: int) -> bool:
+        """Make all indirect blocks that it takes to have a zone `index`; False if there is no room for them."""
+        return await self._find(index, make=True) is not None
+
+    async def _find(self, index: int, *, make: bool) -> tuple[NDArray[Any], int] | None:
+        """The pointers among which that to zone `index` is, to be changed in place, and its position; None where
+        indirect blocks are missing, and are not to be or cannot be made."""
         context, shape = self._context, self._context.shape
         context.table.changed[self._row] = True
         slot = min(index, shape.direct)
         while slot < shape.slots and index >= shape.first_index(slot + 1):
             slot += 1
         if slot == shape.slots:
-            return False
+            return None
         pointers, position, offset = self._slots, slot, index - shape.first_index(slot)
         for level in reversed(range(shape.level(slot))):
             node = int(pointers[position])
-            if not node and zone:
+            if not node and make:
                 node = pointers[position] = context.new_zone() or 0
             if not context.is_usable(node):
-                return not zone
+                return None
             pointers = await self._pointers(node)
             position, offset = divmod(offset, shape.span(level))
-        pointers[position] = zone
-        return True
+        return pointers, position
 
     async def cut(self, count: int) -> None:
         """Forget all zones from index `count` on, and the indirect blocks that are no longer needed."""

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from minixfs.cli.main import COMMANDS, SECTIONS, cli
+from minixfs.hw.blockdev.image import ImageDevice
 from tests.support.command import command
 
 CALLS = {
@@ -121,3 +122,23 @@ def test_closed_standard_output_is_an_error_and_no_image_gets_its_place(place: P
     assert (run.returncode, run.stderr) == (1, b"minixfs info: Bad file descriptor\n")
     assert subprocess.run(f"{program} rm disk.img:/a >&- 2>&- <&-", shell=True, timeout=60, check=False).returncode == 1
     assert (place / "disk.img").read_bytes()[4096:] == before[4096:]
+
+
+@pytest.mark.parametrize(("name", "code"), [("fsck", 8), ("mkfs", 8), ("ls", 1)])
+def test_a_defect_of_ours_is_one_line_and_no_success(
+    place: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
+    """For fsck, 1 would say that all was repaired."""
+    made = command("mkfs", "image", "1M")
+    assert made.code == 0
+
+    def broken(*_: object, **__: object) -> None:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(ImageDevice, "read", broken)
+    monkeypatch.setattr(ImageDevice, "write", broken)
+    answer = command(name, *(["image", "1M", "-f"] if name == "mkfs" else ["image"]))
+    assert answer.code == code
+    assert answer.err == (
+        f"minixfs {name}: internal error (IndexError: list index out of range); set MINIXFS_TRACEBACK=1 to see where\n"
+    )

@@ -142,6 +142,75 @@ def test_triple_indirect_blocks_are_followed() -> None:
     assert checked(target)[0].kinds == {Kind.BAD_ZONE: 1, Kind.ZONE_MAP: 1}
 
 
+# ---- directories with holes -------------------------------------------------------------------------------
+
+
+def with_a_hole_for_an_indirect_zone() -> tuple[Image, set[bytes]]:
+    """A volume with a directory whose map goes on behind an indirect zone that is missing; and its names."""
+    target = image()
+    home = target.mkdir(target.inode(1), b"home")
+    per_zone = target.superblock.zone_size // target.superblock.dirent_record.size
+    names = {b"f%d" % number for number in range(7 * per_zone - 2)}
+    for name in sorted(names):
+        target.link(home, target.create(stat.S_IFREG | 0o644).number, name)
+    late = target.create(stat.S_IFREG | 0o644, b"late").number
+    index = 7 + target.superblock.pointers_per_block + 5
+    zone = target.map_zone(home, index)
+    target.put_slot(zone * target.superblock.zone_size, late, b"late")
+    target.put_slot(zone * target.superblock.zone_size + 64, home.number, b"again")
+    home.fields["i_size"] = (index + 1) * target.superblock.zone_size
+    target.put_inode(home)
+    return target, names | {b"late"}
+
+
+def names_in(target: Image, directory: bytes) -> set[bytes]:
+    below = directory + b"/"
+    return {path.removeprefix(below) for path in target.contents() if path.startswith(below)}
+
+
+def test_zones_behind_a_hole_in_a_directory_move_forward() -> None:
+    target, names = with_a_hole_for_an_indirect_zone()
+    report, after = checked(target, REPAIR)
+    assert report.kinds[Kind.DIRECTORY_HOLE] == 1
+    assert names_in(after, b"/home") == names
+    assert not checked(after)[0].findings
+
+
+def test_a_hole_in_a_directory_stays_while_there_is_no_room_to_close_it() -> None:
+    target, names = with_a_hole_for_an_indirect_zone()
+    filler = target.create(stat.S_IFREG | 0o644)
+    at = target.inode(1).fields["i_size"]
+    target.link(target.inode(1), filler.number, b"filler")
+    free = sum(not target.bit("zone", bit) for bit in range(1, target.superblock.zone_bits))
+    indirect = 1 + -(-(free - 8) // target.superblock.pointers_per_block)
+    target.write(filler, bytes((free - indirect) * target.superblock.zone_size))
+    for _ in range(target.superblock.zone_bits):
+        if all(target.bit("zone", bit) for bit in range(1, target.superblock.zone_bits)):
+            break
+        target.write(filler, b"more", first=-(-filler.fields["i_size"] // target.superblock.zone_size))
+    report, after = checked(target, REPAIR)
+    assert [finding.kind for finding in report.findings if not finding.fixed] == [Kind.DIRECTORY_HOLE]
+    assert "no room" in next(finding.message for finding in report.findings if not finding.fixed)
+    assert not report.is_clean
+    zone = after.zone_at(after.inode(1), at // after.superblock.zone_size)
+    after.put_slot(zone * after.superblock.zone_size + at % after.superblock.zone_size, 0, b"")
+    inode = after.inode(filler.number)
+    inode.fields["i_nlinks"] = 0
+    after.put_inode(inode)
+    _, freed = checked(after, REPAIR)
+    assert names_in(freed, b"/home") == names
+    assert not checked(freed)[0].findings
+
+
+def test_a_hole_in_a_directory_that_is_to_stay_does_not_harm_what_is_behind_it() -> None:
+    target, names = with_a_hole_for_an_indirect_zone()
+    report, after = checked(target, Policy(write=True, ask=lambda finding: finding.kind != Kind.DIRECTORY_HOLE))
+    assert report.kinds[Kind.DIRECTORY_LINK] == 1  # the second name, which is behind the hole, went
+    report, after = checked(after, REPAIR)
+    assert Kind.DIRECTORY_LINK not in report.kinds
+    assert names_in(after, b"/home") == names
+
+
 # ---- lost and found ---------------------------------------------------------------------------------------
 
 

@@ -97,10 +97,12 @@ async def _repair(context: Context, row: int) -> None:
             table.mode[row] = stat.S_IFREG | table.mode[row] & 0o7777
             table.changed[row] = True
         return
-    if directory.holes:
+    if directory.has_holes:
         if not context.found(Kind.DIRECTORY_HOLE, number, "directory with a missing zone"):
             return
-        await directory.close_holes()
+        if not await directory.close_holes():
+            context.judge.failed("but there is no room for an indirect zone")
+            return
         entries = await directory.entries()
     await _repair_size(context, directory, number, entries)
     await _repair_entries(context, directory, number)

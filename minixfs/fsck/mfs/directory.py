@@ -22,10 +22,10 @@ class Directory:
     """The directory in `row`. `await Directory.open(...)` reads its map; every method sees the changes of
     the others.
 
-    `holes` says that zones are missing before the last one.
+    `_zones` are by index in the file; some may be missing before the last one (`has_holes`).
     """
 
-    def __init__(self, context: Context, row: int, places: list[int], zones: list[int]) -> None:
+    def __init__(self, context: Context, row: int, zones: dict[int, int]) -> None:
         self._context = context
         self._row = row
         self._zones = zones
@@ -33,17 +33,20 @@ class Directory:
         self._per_zone = context.superblock.zone_size // self._record.size
         self._used: set[int] | None = None
         self._next = 2
-        self.holes = places != list(range(len(places)))
 
     @classmethod
     async def open(cls, context: Context, row: int) -> Directory:
         _, place, zone = await data_zones(context, np.array([row]))
-        return cls(context, row, place.tolist(), zone.tolist())
+        return cls(context, row, dict(zip(place.tolist(), zone.tolist(), strict=True)))
+
+    @property
+    def has_holes(self) -> bool:
+        return len(self._zones) < self.zone_count
 
     @property
     def slots(self) -> int:
-        """Slots that the mapped zones hold (holes do not count)."""
-        return len(self._zones) * self._per_zone
+        """Slots up to the last one of the last zone."""
+        return self.zone_count * self._per_zone
 
     @property
     def size(self) -> int:
@@ -52,7 +55,8 @@ class Directory:
 
     @property
     def zone_count(self) -> int:
-        return len(self._zones)
+        """Zones up to the last one, missing ones included."""
+        return max(self._zones, default=-1) + 1
 
     @property
     def has_spare_zones(self) -> bool:
@@ -63,23 +67,28 @@ class Directory:
         self._context.table.size[self._row] = slots * self._record.size
         self._context.table.changed[self._row] = True
 
-    async def close_holes(self) -> None:
-        """Move later zones forward so that none is missing."""
+    async def close_holes(self) -> bool:
+        """Move later zones forward so that none is missing; False if there is no room for an indirect block."""
         file_map = FileMap(self._context, self._row)
-        for index, zone in enumerate(self._zones):
+        moved = dict(enumerate(zone for _, zone in sorted(self._zones.items())))
+        for index in moved:
+            if not await file_map.reach(index):
+                return False
+        for index, zone in moved.items():
             await file_map.set(index, zone)
-        await file_map.cut(len(self._zones))
-        self.holes = False
+        await file_map.cut(len(moved))
+        self._zones = moved
+        return True
 
     async def drop_spare_zones(self) -> None:
         needed = self._zones_needed()
         await FileMap(self._context, self._row).cut(needed)
-        del self._zones[needed:]
+        self._zones = {index: zone for index, zone in self._zones.items() if index < needed}
 
     async def entries(self) -> list[Entry]:
         """The slots in use, in order, also behind the size."""
         volume, result = self._context.volume, []
-        for index, zone in enumerate(self._zones):
+        for index, zone in sorted(self._zones.items()):
             blocks = self._context.blocks_of(zone)
             data = (await volume.read_run(blocks.start, len(blocks))).view(self._record.dtype)
             for slot in np.flatnonzero(data["d_ino"]).tolist():
@@ -101,9 +110,9 @@ class Directory:
         """See to it that there are zones for so many slots and the size covers them; False if there is no room."""
         while self.slots < slots:
             zone = self._context.new_zone()
-            if zone is None or not await FileMap(self._context, self._row).set(len(self._zones), zone):
+            if zone is None or not await FileMap(self._context, self._row).set(self.zone_count, zone):
                 return False
-            self._zones.append(zone)
+            self._zones[self.zone_count] = zone
         if self.size < slots:
             self.set_size(slots)
         return True
@@ -112,7 +121,7 @@ class Directory:
         """Put an entry into the first free slot behind ``..``; False if there is no room for it."""
         if self._used is None:
             self._used = {entry.position for entry in await self.entries() if entry.position < self.size}
-        while self._next in self._used:
+        while self._next in self._used or self._is_in_hole(self._next):
             self._next += 1
         if not await self.reserve(self._next + 1):
             return False
@@ -122,6 +131,9 @@ class Directory:
 
     def _zones_needed(self) -> int:
         return max(1, -(-self.size // self._per_zone))
+
+    def _is_in_hole(self, position: int) -> bool:
+        return position < self.slots and position // self._per_zone not in self._zones
 
     def _where(self, position: int) -> tuple[int, int]:
         """Block and byte offset of a slot."""
