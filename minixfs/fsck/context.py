@@ -6,14 +6,18 @@ of its zone.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fsck.blocks import Blocks
 from minixfs.fsck.report import Finding, Judge, printable
+
+if TYPE_CHECKING:
+    from minixfs.fsck.entries import Entries
 
 
 class Shape(NamedTuple):
@@ -57,24 +61,28 @@ class Table(Protocol):
     @property
     def changed(self) -> NDArray[np.bool_]: ...
 
+    def rows_of_type(self, *types: int) -> NDArray[np.int64]: ...
 
-class Context:
+
+class Context(ABC):
     """State of one check. `in_use` (indexed by zone number) holds every zone that anything refers to; it may hold too
     many until the next count, never too few, so zones taken by `take_zone` are safe to overwrite. `end` is by row:
-    behind the last mapped zone, as an index in the file.
+    behind the last mapped zone, as an index in the file. `paths` has what is known of the paths of inodes, `links` the
+    entries that lead to inodes, by inode number, once they were needed.
     """
 
     table: Table
     counts_zones = False
     """Whether inodes say how many zones they hold; it takes time to count these."""
 
-    def __init__(self, volume: Blocks, shape: Shape, judge: Judge) -> None:
+    def __init__(self, volume: Blocks, shape: Shape, root: int, judge: Judge) -> None:
         self.volume = volume
         self.shape = shape
         self.judge = judge
         self.in_use = np.zeros(shape.zones, np.bool_)
         self.end = np.zeros(0, np.int64)
-        self.paths: dict[int, bytes] = {}
+        self.paths: dict[int, bytes] = {root: b"/"}
+        self.links: Entries | None = None
         self._free = self._free_zones()
 
     def found(self, kind: str, inode: int, what: str, zone: int | None = None, name: bytes | None = None) -> bool:
@@ -89,6 +97,10 @@ class Context:
         else:
             subject = f"inode {inode}" if path is None else f"{printable(path)} (inode {inode})"
         return Finding(kind, f"{subject}: {what}", inode=inode, zone=zone, path=path)
+
+    @abstractmethod
+    async def entry_name(self, block: int, position: int) -> bytes:
+        """The name at `position` of a directory, which lies in `block`."""
 
     # ---- zones -----------------------------------------------------------------------------------------------------
 

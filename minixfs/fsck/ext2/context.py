@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,9 +11,6 @@ from minixfs.fsck.ext2.groups import Groups
 from minixfs.fsck.ext2.inodes import InodeTable
 from minixfs.fsck.ext2.volume import Volume
 from minixfs.fsck.report import Judge
-
-if TYPE_CHECKING:
-    from minixfs.fsck.ext2.entries import Entries
 
 
 class Context(context.Context):
@@ -36,18 +31,22 @@ class Context(context.Context):
             levels=layout.LEVELS,
             pointers_per_block=superblock.block_size // 4,
         )
-        super().__init__(volume, shape, judge)
+        super().__init__(volume, shape, layout.ROOT_INODE, judge)
         self.groups = groups
         self.table = table
         self.in_use = groups.fixed.copy()
         self.end = np.zeros(len(table.numbers), np.int64)
         self.count = np.zeros(len(table.numbers), np.int64)
-        self.paths[layout.ROOT_INODE] = b"/"
-        self.links: Entries | None = None
 
     def is_zone(self, zones: NDArray[np.int64]) -> NDArray[np.bool_]:
         inside = super().is_zone(zones)
         return inside & ~self.groups.fixed[np.where(inside, zones, 0)]
+
+    async def entry_name(self, block: int, position: int) -> bytes:
+        data = (await self.volume.read_blocks(np.array([block]))).tobytes()
+        offset = position % self.superblock.block_size
+        _, _, length, _ = layout.DIRENT.struct.unpack_from(data, offset)
+        return data[offset + 8 : offset + 8 + length]
 
     def unclaimed(self) -> NDArray[np.bool_]:
         """Metadata, attribute blocks and the resize inode's own block."""

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from minixfs.fs.ext2 import layout
 from minixfs.fsck.blocks import repeated
+from minixfs.fsck.entries import NameKind
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.directory import Directory, Entry
-from minixfs.fsck.ext2.entries import SMALLEST, Entries, NameKind, Scan, name_rows, scan
+from minixfs.fsck.ext2.entries import SMALLEST, Ext2Entries, Scan, name_rows, scan
 from minixfs.fsck.ext2.htree import index_faults
 from minixfs.fsck.ext2.kinds import Kind
 
@@ -24,7 +25,7 @@ _INDEX_LIMIT = 1 << 31
 """Bytes that a directory may have."""
 
 
-async def check_directories(context: Context) -> Entries:
+async def check_directories(context: Context) -> Ext2Entries:
     """Repair every directory in itself; return the entries of all of them."""
     context.volume.begin(2, "directories")
     await _check_empty(context)
@@ -65,7 +66,7 @@ async def _check_empty(context: Context) -> None:
         context.end[row] = context.count[row] = 1
 
 
-def _legal(context: Context, entries: Entries, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _legal(context: Context, entries: Ext2Entries, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which entries, whose inodes are in the rows `targets`, name one in use that may be named."""
     named = (entries.inodes >= context.superblock.first_inode) | (entries.inodes == layout.ROOT_INODE)
     return np.asarray(named & (targets >= 0))
@@ -99,7 +100,7 @@ def _flagged(context: Context, rows: NDArray[np.int64], found: Scan, targets: ND
     return np.flatnonzero(bad)
 
 
-def _wrong_type(context: Context, entries: Entries, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _wrong_type(context: Context, entries: Ext2Entries, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which entries have a type byte other than their inode, which is in the row of `targets`. 0 means that nobody ever
     knew, and is no fault."""
     if not context.superblock.incompat & layout.INCOMPAT_FILETYPE:
@@ -299,7 +300,7 @@ def _free_name(wanted: bytes, names: set[bytes], limit: int) -> bytes | None:
     return None
 
 
-async def _check_indexes(context: Context, entries: Entries) -> None:
+async def _check_indexes(context: Context, entries: Ext2Entries) -> None:
     """Drop search trees that are wrong; directories are searched without them then."""
     flags = context.table.columns["i_flags"]
     rows = context.table.rows_of_type(stat.S_IFDIR)

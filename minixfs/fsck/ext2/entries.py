@@ -1,4 +1,4 @@
-"""All directory entries of a volume as arrays, and from them the path of an inode for messages.
+"""All directory entries of an ext2 volume as arrays, and the paths of inodes for messages.
 
 `scan` reads the directories in bulk and walks all their blocks at once, one entry of each block at a time; it judges
 nothing but whether entries tile their block. Positions are byte offsets within the directory.
@@ -6,18 +6,16 @@ nothing but whether entries tile their block. Positions are byte offsets within 
 
 from __future__ import annotations
 
-import stat
-from enum import IntEnum
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minixfs.fs.ext2 import layout
 from minixfs.fsck.blocks import distinct
+from minixfs.fsck.entries import Entries, NameKind, find_paths
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.mapping import data_zones
-from minixfs.fsck.report import MAX_KEPT
 
 _BYTES_PER_ENTRY = 160
 _BATCH = 8 << 20
@@ -31,53 +29,21 @@ _TOGETHER = 1 << 15
 _MULTIPLIER, _FOLD = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
 
-class NameKind(IntEnum):
-    PLAIN = 0
-    DOT = 1
-    DOTDOT = 2
-    EMPTY = 3
-    ILLEGAL = 4
-    """Has a slash or a NUL."""
+@dataclass(eq=False, repr=False)
+class Ext2Entries(Entries):
+    """Also `length` of the whole entry; `type`: type byte; `closed`: a NUL follows the name (only told of dots)."""
 
-
-class Entries(NamedTuple):
-    """All entries in use, ordered by directory row and position.
-
-    `rows`: the directory; `position`; `length` of the whole entry; `inodes`: number stored; `type`: type byte; `kind`:
-    NameKind; `closed`: a NUL follows the name (only told of dots); `hash` of the name; `block` where it lies.
-    """
-
-    rows: NDArray[np.int64]
-    position: NDArray[np.int64]
     length: NDArray[np.int64]
-    inodes: NDArray[np.int64]
     type: NDArray[np.uint8]
-    kind: NDArray[np.uint8]
     closed: NDArray[np.bool_]
-    hash: NDArray[np.uint64]
-    block: NDArray[np.int64]
 
-    def select(self, which: NDArray[Any]) -> Entries:
-        return Entries(*(column[which] for column in self))
-
-    @classmethod
-    def join(cls, parts: list[Entries]) -> Entries:
-        if len(parts) == 1:
-            return parts[0]
-        columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        return cls(*columns)
-
-    @classmethod
-    def none(cls) -> Entries:
-        number, byte = np.zeros(0, np.int64), np.zeros(0, np.uint8)
-        flag, digest = np.zeros(0, np.bool_), np.zeros(0, np.uint64)
-        return cls(number, number, number, number, byte, byte, flag, digest, number)
+    DTYPES = (*Entries.DTYPES, "i8", "u1", "?")
 
 
 class Scan(NamedTuple):
     """`entries`, and the rows of the directories with a block that entries do not tile (`broken`)."""
 
-    entries: Entries
+    entries: Ext2Entries
     broken: NDArray[np.int64]
 
 
@@ -102,7 +68,7 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Scan:
             few = slice(low, low + _TOGETHER)
             parts.append(_parse(data, size, offsets[few], heads[few], owner[part], place[part], block[part]))
         broken.append(owner[part][bad])
-    return Scan(Entries.join(parts or [Entries.none()]), distinct(np.concatenate(broken)))
+    return Scan(Ext2Entries.join(parts), distinct(np.concatenate(broken)))
 
 
 def _walk(data: NDArray[np.uint8], size: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
@@ -148,7 +114,7 @@ def _parse(
     owner: NDArray[np.int64],
     place: NDArray[np.int64],
     block: NDArray[np.int64],
-) -> Entries:
+) -> Ext2Entries:
     """The entries in use at `offsets`, with their names classified."""
     words, at = data.view("<u4"), offsets >> 2
     inodes = words.take(at)
@@ -163,16 +129,16 @@ def _parse(
     kind[name_length == 0] = NameKind.EMPTY
     closed = first & np.where(kind == NameKind.DOT, np.uint32(0xFF00), np.uint32(0xFF0000)) == 0
     index = offsets // size
-    return Entries(
+    return Ext2Entries(
         owner[index],
         place[index] * size + offsets % size,
-        entry_length(heads & 0xFFFF, size).astype(np.int64),
         inodes.astype(np.int64),
-        (heads >> 24).astype(np.uint8),
         kind,
-        closed,
         digest,
         block[index],
+        entry_length(heads & 0xFFFF, size).astype(np.int64),
+        (heads >> 24).astype(np.uint8),
+        closed,
     )
 
 
@@ -201,41 +167,8 @@ def _classify(
 
 async def name_rows(context: Context, rows: NDArray[np.int64]) -> None:
     """See to it that `context.paths` has the paths of these inodes, as far as directories lead to them."""
-    numbers = context.table.numbers[rows[:MAX_KEPT]]
-    missing = [number for number in numbers.tolist() if number not in context.paths]
-    if not missing:
-        return
-    if context.links is None:
-        everything = (await scan(context, context.table.rows_of_type(stat.S_IFDIR))).entries
-        plain = everything.select((everything.kind != NameKind.DOT) & (everything.kind != NameKind.DOTDOT))
-        context.links = plain.select(np.argsort(plain.inodes, kind="stable"))
-    for number in missing:
-        await _name(context, context.links, number)
+    await find_paths(context, rows, _entries)
 
 
-async def _name(context: Context, links: Entries, number: int) -> None:
-    """Follow the first link to each inode upwards, until a known path or nothing more."""
-    chain: list[tuple[int, bytes]] = []
-    seen = set()
-    while number not in context.paths and number not in seen:
-        seen.add(number)
-        at = int(np.searchsorted(links.inodes, number))
-        if at == len(links.inodes) or links.inodes[at] != number:
-            return
-        chain.append((number, await entry_name(context, int(links.block[at]), int(links.position[at]))))
-        number = int(context.table.numbers[links.rows[at]])
-    path = context.paths.get(number)
-    if path is None:
-        return
-    for number, name in reversed(chain):
-        path = path.rstrip(b"/") + b"/" + name
-        context.paths[number] = path
-
-
-async def entry_name(context: Context, block: int, position: int) -> bytes:
-    """The name at `position` of a directory, which lies in `block`."""
-    size = context.superblock.block_size
-    data = (await context.volume.read_blocks(np.array([block]))).tobytes()
-    offset = position % size
-    _, _, length, _ = layout.DIRENT.struct.unpack_from(data, offset)
-    return data[offset + 8 : offset + 8 + length]
+async def _entries(context: Context, rows: NDArray[np.int64]) -> Ext2Entries:
+    return (await scan(context, rows)).entries

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from minixfs.fs.ext2 import layout
 from minixfs.fsck.blocks import distinct
+from minixfs.fsck.entries import NameKind
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.dirhash import CHUNK, VERSIONS, hash_names
-from minixfs.fsck.ext2.entries import Entries, NameKind
+from minixfs.fsck.ext2.entries import Ext2Entries
 from minixfs.fsck.ext2.kinds import Kind
 from minixfs.fsck.mapping import data_zones
 
@@ -35,7 +36,7 @@ _NAMES = 1 << 14
 """Names hashed together."""
 
 
-async def index_faults(context: Context, rows: NDArray[np.int64], entries: Entries) -> dict[int, tuple[Kind, str]]:
+async def index_faults(context: Context, rows: NDArray[np.int64], entries: Ext2Entries) -> dict[int, tuple[Kind, str]]:
     """What is wrong with the search trees of the directories `rows`, by row. `entries` are those of all directories."""
     owner, place, block = await data_zones(context, rows)
     starts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
@@ -63,7 +64,7 @@ async def index_faults(context: Context, rows: NDArray[np.int64], entries: Entri
     return faults
 
 
-async def _hash(context: Context, entries: Entries, version: int) -> NDArray[np.int64]:
+async def _hash(context: Context, entries: Ext2Entries, version: int) -> NDArray[np.int64]:
     """The hashes of the names of `entries`."""
     superblock, volume = context.superblock, context.volume
     size, signed = volume.block_size, not superblock.flags & _UNSIGNED

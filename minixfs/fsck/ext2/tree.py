@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.ext2 import layout
+from minixfs.fsck.entries import NameKind
 from minixfs.fsck.ext2.context import Context
 from minixfs.fsck.ext2.directory import Directory
-from minixfs.fsck.ext2.entries import Entries, NameKind, entry_name, name_rows
+from minixfs.fsck.ext2.entries import Ext2Entries, name_rows
 from minixfs.fsck.ext2.kinds import Kind
 from minixfs.fsck.rows import lead_to
 
@@ -26,7 +27,7 @@ _LINKS_MAX = 65000
 """The most links that a checker lets an inode have; mounts allow fewer."""
 
 
-async def check_tree(context: Context, entries: Entries) -> None:
+async def check_tree(context: Context, entries: Ext2Entries) -> None:
     """Repair what connects inodes. `entries` are those of all directories, already sound in themselves."""
     row = context.table.row(layout.ROOT_INODE)
     if row < 0 or context.table.type[row] != stat.S_IFDIR:  # its repair was declined
@@ -42,7 +43,7 @@ class _Tree:
     a directory's row to its parent's (-1: left without one), `_added` counts names that were made.
     """
 
-    def __init__(self, context: Context, entries: Entries, root: int) -> None:
+    def __init__(self, context: Context, entries: Ext2Entries, root: int) -> None:
         self._context = context
         self._entries = entries
         self._root = root
@@ -141,7 +142,7 @@ class _Tree:
         context, row = self._context, int(self._entries.rows[link])
         position = int(self._entries.position[link])
         await name_rows(context, np.array([row]))
-        name = await entry_name(context, int(self._entries.block[link]), position)
+        name = await context.entry_name(int(self._entries.block[link]), position)
         if context.found(kind, int(context.table.numbers[row]), what, name=name):
             directory = await Directory.open(context, row)
             for entry in await directory.entries():

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from minixfs.fs.mfs import layout
 from minixfs.fsck import context
 from minixfs.fsck.mfs.inodes import InodeTable
 from minixfs.fsck.mfs.volume import Volume
 from minixfs.fsck.report import Judge
-
-if TYPE_CHECKING:
-    from minixfs.fsck.mfs.names import Entries
 
 
 class Kind(StrEnum):
@@ -60,9 +58,15 @@ class Context(context.Context):
             levels=superblock.variant.levels,
             pointers_per_block=superblock.pointers_per_block,
         )
-        super().__init__(volume, shape, judge)
+        super().__init__(volume, shape, layout.ROOT_INODE, judge)
         self.table = table
-        self.links: Entries | None = None
+
+    async def entry_name(self, block: int, position: int) -> bytes:
+        record = self.superblock.dirent_record
+        slot = position % (self.superblock.block_size // record.size)
+        data = await self.volume.read_blocks(np.array([block]))
+        _, name = record.struct.unpack_from(data.tobytes(), slot * record.size)
+        return bytes(name).split(b"\0", 1)[0]
 
     def is_bad_blocks(self, row: int) -> bool:
         """Whether this is the inode, without a name, in which Linux keeps bad blocks."""

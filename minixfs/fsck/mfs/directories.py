@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fsck.blocks import repeated
+from minixfs.fsck.entries import Entries, NameKind
 from minixfs.fsck.mapping import data_zones
 from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.directory import Directory, Entry
-from minixfs.fsck.mfs.names import Entries, NameKind, name_rows, scan
+from minixfs.fsck.mfs.names import name_rows, scan
 
 _SPREAD = np.uint64(0xD6E8FEB86659FD93)
 """Makes equal names of different directories different."""
@@ -49,7 +50,7 @@ def _within(context: Context, entries: Entries) -> NDArray[np.bool_]:
 
 def _legal(context: Context, entries: Entries) -> NDArray[np.bool_]:
     """Which entries name an inode in use by a possible name."""
-    named = (entries.kind != NameKind.EMPTY) & (entries.kind != NameKind.SLASH)
+    named = (entries.kind != NameKind.EMPTY) & (entries.kind != NameKind.ILLEGAL)
     return np.asarray(named & (context.table.rows_for(entries.inodes) >= 0))
 
 

@@ -1,22 +1,19 @@
-"""All directory entries of a volume as arrays, and from them the path of an inode for messages.
+"""All directory entries of an MFS volume as arrays, and the paths of inodes for messages.
 
 `scan` reads the directories in bulk; it judges nothing, so it works on any volume. Positions are slot
-numbers within the directory.
+numbers within the directory. What follows a NUL is not of a name.
 """
 
 from __future__ import annotations
 
-import stat
-from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minixfs.fs.mfs.layout import ROOT_INODE
+from minixfs.fsck.entries import Entries, NameKind, find_paths
 from minixfs.fsck.mapping import data_zones
 from minixfs.fsck.mfs.context import Context
-from minixfs.fsck.report import MAX_KEPT
 from minixfs.layouts import Record
 
 _BYTES_PER_ENTRY = 100
@@ -24,40 +21,12 @@ _NAME_WORDS = 8
 _MULTIPLIERS = [np.uint64(pow(0x9E3779B97F4A7C15, power, 1 << 64)) for power in range(1, _NAME_WORDS + 1)]
 _ONES, _HIGHS = (np.uint64(byte * 0x0101010101010101) for byte in (0x01, 0x80))
 _ONE, _FOLD = np.uint64(1), np.uint64(29)
-
-
-class NameKind(IntEnum):
-    PLAIN = 0
-    DOT = 1
-    DOTDOT = 2
-    EMPTY = 3
-    SLASH = 4
-
-
 _SHORT = {
     np.uint64(0): NameKind.EMPTY,
     np.uint64(ord(".")): NameKind.DOT,
     np.uint64(ord(".") * 0x101): NameKind.DOTDOT,
 }
 """The first eight bytes of names that are not plain, as an integer."""
-
-
-class Entries(NamedTuple):
-    """All slots in use, ordered by directory row and position.
-
-    `rows`: the directory; `position`: slot; `inodes`: number stored; `kind`: NameKind; `hash` of the name,
-    NUL and what follows left out; `block` where it lies.
-    """
-
-    rows: NDArray[np.int64]
-    position: NDArray[np.int64]
-    inodes: NDArray[np.int64]
-    kind: NDArray[np.uint8]
-    hash: NDArray[np.uint64]
-    block: NDArray[np.int64]
-
-    def select(self, which: NDArray[Any]) -> Entries:
-        return Entries(*(column[which] for column in self))
 
 
 async def scan(context: Context, rows: NDArray[np.int64]) -> Entries:
@@ -69,7 +38,7 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Entries:
     owner, place = np.repeat(owner, 1 << shift), np.repeat(place, 1 << shift) << shift
     place += np.tile(np.arange(1 << shift), len(zone))
     block = np.repeat(zone << shift, 1 << shift) + np.tile(np.arange(1 << shift), len(zone))
-    parts, entries = [_nothing()], 0
+    parts, entries = list[Entries](), 0
     for start in range(0, len(block), volume.batch_blocks):
         part = slice(start, start + volume.batch_blocks)
         data = (await volume.read_blocks(block[part])).reshape(-1)
@@ -83,13 +52,7 @@ async def scan(context: Context, rows: NDArray[np.int64]) -> Entries:
         parts.append(
             Entries(owner[part][which], position, inodes[used].astype(np.int64), kind, digest, block[part][which])
         )
-    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Entries(*columns)
-
-
-def _nothing() -> Entries:
-    empty = np.zeros(0, np.int64)
-    return Entries(empty, empty, empty, np.zeros(0, np.uint8), np.zeros(0, np.uint64), empty)
+    return Entries.join(parts)
 
 
 def _classify(
@@ -108,7 +71,7 @@ def _classify(
         word &= (nul & -nul) - _ONE
         slashes = word.view(np.uint8) == ord("/")
         if slashes.any():
-            kind[np.arange(len(used))[which][slashes.reshape(-1, 8).any(axis=1)]] = NameKind.SLASH
+            kind[np.arange(len(used))[which][slashes.reshape(-1, 8).any(axis=1)]] = NameKind.ILLEGAL
         if column == 0:
             for short, meaning in _SHORT.items():
                 kind[word == short] = meaning
@@ -123,42 +86,4 @@ def _classify(
 
 async def name_rows(context: Context, rows: NDArray[np.int64]) -> None:
     """See to it that `context.paths` has the paths of these inodes, as far as directories lead to them."""
-    numbers = context.table.numbers[rows[:MAX_KEPT]]
-    context.paths.setdefault(ROOT_INODE, b"/")
-    missing = [number for number in numbers.tolist() if number not in context.paths]
-    if not missing:
-        return
-    if context.links is None:
-        everything = await scan(context, context.table.rows_of_type(stat.S_IFDIR))
-        plain = everything.select((everything.kind != NameKind.DOT) & (everything.kind != NameKind.DOTDOT))
-        context.links = plain.select(np.argsort(plain.inodes, kind="stable"))
-    for number in missing:
-        await _name(context, context.links, number)
-
-
-async def _name(context: Context, links: Entries, number: int) -> None:
-    """Follow the first link to each inode upwards, until a known path or nothing more."""
-    chain: list[tuple[int, bytes]] = []
-    seen = set()
-    while number not in context.paths and number not in seen:
-        seen.add(number)
-        at = int(np.searchsorted(links.inodes, number))
-        if at == len(links.inodes) or links.inodes[at] != number:
-            return
-        chain.append((number, await entry_name(context, int(links.block[at]), int(links.position[at]))))
-        number = int(context.table.numbers[links.rows[at]])
-    path = context.paths.get(number)
-    if path is None:
-        return
-    for number, name in reversed(chain):
-        path = path.rstrip(b"/") + b"/" + name
-        context.paths[number] = path
-
-
-async def entry_name(context: Context, block: int, position: int) -> bytes:
-    """The name in slot `position` of a directory, which lies in `block`."""
-    record = context.superblock.dirent_record
-    slot = position % (context.superblock.block_size // record.size)
-    data = await context.volume.read_blocks(np.array([block]))
-    _, name = record.struct.unpack_from(data.tobytes(), slot * record.size)
-    return bytes(name).split(b"\0", 1)[0]
+    await find_paths(context, rows, scan)

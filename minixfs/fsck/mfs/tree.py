@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minixfs.fs.mfs.layout import ROOT_INODE
+from minixfs.fsck.entries import Entries, NameKind
 from minixfs.fsck.mfs.context import Context, Kind
 from minixfs.fsck.mfs.directory import Directory
-from minixfs.fsck.mfs.names import Entries, NameKind, entry_name, name_rows
+from minixfs.fsck.mfs.names import name_rows
 from minixfs.fsck.rows import lead_to
 
 LOST_AND_FOUND = b"lost+found"
@@ -143,7 +144,7 @@ class _Tree:
         context, row = self._context, int(self._entries.rows[link])
         position = int(self._entries.position[link])
         await name_rows(context, np.array([row]))
-        name = await entry_name(context, int(self._entries.block[link]), position)
+        name = await context.entry_name(int(self._entries.block[link]), position)
         if context.found(kind, int(context.table.numbers[row]), what, name=name):
             await (await Directory.open(context, row)).put(position, 0, b"")
             self._gone[link] = True

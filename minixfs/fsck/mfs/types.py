@@ -45,7 +45,6 @@ async def check_types(context: Context) -> None:
 
 async def _check_root(context: Context) -> None:
     table = context.table
-    context.paths[ROOT_INODE] = b"/"
     row = int(np.flatnonzero(table.numbers == ROOT_INODE)[0])
     if table.type[row] == stat.S_IFDIR or not context.found(Kind.ROOT, ROOT_INODE, "is not a directory"):
         return
