@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,9 @@ class Shape(NamedTuple):
 
 
 class Table(Protocol):
-    """The inodes by rows: the number of each, and the pointers in it. Whoever changes these sets `changed`."""
+    """The inodes by rows: the number of each, and the pointers in it. Whoever changes these sets `changed`. `row` and
+    `rows_for` give -1 for an inode that is not in use.
+    """
 
     @property
     def numbers(self) -> NDArray[np.int64]: ...
@@ -61,7 +63,29 @@ class Table(Protocol):
     @property
     def changed(self) -> NDArray[np.bool_]: ...
 
+    @property
+    def type(self) -> NDArray[np.uint16]:
+        """Type bits of every row; 0 for rows that have been freed."""
+
+    @property
+    def ordinary(self) -> NDArray[np.bool_]:
+        """The rows in use that should have a name."""
+
+    @property
+    def links(self) -> NDArray[Any]:
+        """The link count of every row."""
+
     def rows_of_type(self, *types: int) -> NDArray[np.int64]: ...
+
+    def rows_for(self, numbers: NDArray[Any]) -> NDArray[np.int64]: ...
+
+    def row(self, number: int) -> int: ...
+
+    def free_number(self) -> int | None: ...
+
+    def free(self, row: int) -> None: ...
+
+    def set_links(self, row: int, count: int) -> None: ...
 
 
 class Context(ABC):

@@ -234,12 +234,12 @@ async def _repair_entries(context: Context, directory: Directory, number: int) -
         if not context.found(kind, number, what, name=entry.name):
             continue
         if kind in (Kind.BAD_ENTRY, Kind.FREE_ENTRY, Kind.DIRECTORY_LINK) or entry.is_dot:
-            await directory.clear(entry)
+            await directory.clear(entry.position)
             continue
         room = entry.length - 8
         new = _free_name(_legal_name(entry), names, min(room, layout.NAME_MAX))
         if new is None or table.row(entry.inode) < 0 or not await directory.replace(entry, entry.inode, new):
-            await directory.clear(entry)
+            await directory.clear(entry.position)
             continue
         names.add(new)
         taken.add((place, new))

@@ -165,9 +165,9 @@ class Directory:
         entry = Entry(place * self._size + offset, length, inode, kind, name)
         return entry if self._plausible(entry) else None
 
-    async def clear(self, entry: Entry) -> None:
+    async def clear(self, position: int) -> None:
         """Make an entry unused."""
-        data, offset = await self._edit(entry.position)
+        data, offset = await self._edit(position)
         data[offset : offset + 4] = bytes(4)
 
     async def replace(self, entry: Entry, inode: int, name: bytes) -> bool:

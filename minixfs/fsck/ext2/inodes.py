@@ -163,6 +163,10 @@ class InodeTable:
         named = (self.numbers == layout.ROOT_INODE) | (self.numbers >= self._volume.superblock.first_inode)
         return _kept(self.used & named)
 
+    @property
+    def links(self) -> NDArray[np.uint16]:
+        return self.columns["i_links_count"]
+
     def _touch(self, row: int) -> None:
         """The inode in `row` is being changed."""
         self.changed[row] = True
@@ -211,6 +215,10 @@ class InodeTable:
         return int(self._rows(np.array([number]))[0])
 
     # ---- changing --------------------------------------------------------------------------------------------------
+
+    def set_links(self, row: int, count: int) -> None:
+        """Set the link count; one that the field cannot hold becomes the highest that it can."""
+        self.put(row, "i_links_count", min(count, 0xFFFF))
 
     def set_size(self, row: int, size: int) -> None:
         self.put(row, "i_size", size & 0xFFFFFFFF)

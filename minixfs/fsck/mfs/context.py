@@ -67,8 +67,3 @@ class Context(context.Context):
         data = await self.volume.read_blocks(np.array([block]))
         _, name = record.struct.unpack_from(data.tobytes(), slot * record.size)
         return bytes(name).split(b"\0", 1)[0]
-
-    def is_bad_blocks(self, row: int) -> bool:
-        """Whether this is the inode, without a name, in which Linux keeps bad blocks."""
-        table = self.table
-        return bool(table.numbers[row] == layout.BAD_BLOCKS_INODE and table.mode[row] == 0o100000)

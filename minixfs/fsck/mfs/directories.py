@@ -169,7 +169,7 @@ async def _repair_entries(context: Context, directory: Directory, number: int) -
         if not context.found(kind, number, what, name=name):
             continue
         if kind is Kind.BAD_ENTRY or taken.get(name) == inode:
-            await directory.put(position, 0, b"")
+            await directory.clear(position)
             continue
         new = _free_name(name.replace(b"/", b"_") or b"#%d" % inode, names, limit)
         names.add(new)
@@ -211,4 +211,4 @@ async def _repair_dots(context: Context, directory: Directory, number: int) -> N
         for entry in mine:
             surplus = entry.position > 1 or (entry.position != position and len(mine) > 1)
             if surplus and entry.position > 1 and context.found(kind, number, f"a second '{name.decode()}'"):
-                await directory.put(entry.position, 0, b"")
+                await directory.clear(entry.position)

@@ -97,14 +97,15 @@ class Directory:
         return result
 
     async def put(self, position: int, inode: int, name: bytes) -> None:
-        """Write one slot of a mapped zone. Inode 0 clears it; clearing leaves the name field as it is."""
+        """Write one slot of a mapped zone."""
         block, offset = self._where(position)
-        data = await self._context.volume.edit(block)
-        if inode:
-            self._record.struct.pack_into(data, offset, inode, name)
-        else:
-            number = self._record.offsets["d_name"]
-            data[offset : offset + number] = bytes(number)
+        self._record.struct.pack_into(await self._context.volume.edit(block), offset, inode, name)
+
+    async def clear(self, position: int) -> None:
+        """Make one slot unused; its name stays."""
+        block, offset = self._where(position)
+        number = self._record.offsets["d_name"]
+        (await self._context.volume.edit(block))[offset : offset + number] = bytes(number)
 
     async def reserve(self, slots: int) -> bool:
         """See to it that there are zones for so many slots and the size covers them; False if there is no room."""

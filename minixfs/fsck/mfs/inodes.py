@@ -33,14 +33,14 @@ def _column(inodes: NDArray[Any], field: str) -> NDArray[Any]:
 
 
 class InodeTable:
-    """Columns `numbers`, `nlinks`, `size` (bytes): int64; `mode`: uint16; `zones`, 9 or 10 for each inode: uint32."""
+    """Columns `numbers`, `links`, `size` (bytes): int64; `mode`: uint16; `zones`, 9 or 10 for each inode: uint32."""
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
         self._pointers = layout.DIRECT_ZONES + volume.superblock.variant.levels
         self.numbers = np.zeros(0, np.int64)
         self.mode = np.zeros(0, np.uint16)
-        self.nlinks = np.zeros(0, np.int64)
+        self.links = np.zeros(0, np.int64)
         self.size = np.zeros(0, np.int64)
         self.zones = np.zeros((0, self._pointers), np.uint32)
         self.changed = np.zeros(0, np.bool_)
@@ -69,7 +69,7 @@ class InodeTable:
                 inodes = words[as_index(used)].view(record.dtype)[:, 0]
                 parts.append((used + first, *(_column(inodes, field) for field in _COLUMNS)))
         if parts:
-            self.numbers, self.mode, self.nlinks, self.size, zones = (
+            self.numbers, self.mode, self.links, self.size, zones = (
                 np.concatenate(column, axis=-1) for column in zip(*parts, strict=True)
             )
             self.zones = zones.T  # the first zones of all inodes lie together, then the second: so they are looked at
@@ -80,6 +80,20 @@ class InodeTable:
     def type(self) -> NDArray[np.uint16]:
         """Type bits of every row; 0 for rows that have been freed."""
         return self.mode & np.uint16(TYPE_MASK)
+
+    @property
+    def bad_blocks(self) -> NDArray[np.bool_]:
+        """The inode, without a name, in which Linux keeps bad blocks."""
+        return np.asarray((self.numbers == layout.BAD_BLOCKS_INODE) & (self.mode == stat.S_IFREG))
+
+    @property
+    def ordinary(self) -> NDArray[np.bool_]:
+        """The rows in use that should have a name."""
+        return np.asarray((self.mode != 0) & ~self.bad_blocks)
+
+    def set_links(self, row: int, count: int) -> None:
+        self.links[row] = count
+        self.changed[row] = True
 
     def rows_of_type(self, *types: int) -> NDArray[np.int64]:
         kinds, found = self.type, np.zeros(len(self.mode), np.bool_)
@@ -112,7 +126,7 @@ class InodeTable:
             row = len(self.numbers)
             self.numbers = np.append(self.numbers, number)
             self.mode = np.append(self.mode, np.uint16(0))
-            self.nlinks, self.size = np.append(self.nlinks, 0), np.append(self.size, 0)
+            self.links, self.size = np.append(self.links, 0), np.append(self.size, 0)
             self.zones = np.append(self.zones, np.zeros((1, self._pointers), np.uint32), axis=0)
             self.changed = np.append(self.changed, True)
             self._rows = RowIndex(self.numbers)
@@ -123,7 +137,7 @@ class InodeTable:
 
     def free(self, row: int) -> None:
         """Give an inode up. Its zones become free with the next count of zones in use."""
-        self.mode[row] = self.nlinks[row] = self.size[row] = 0
+        self.mode[row] = self.links[row] = self.size[row] = 0
         self.zones[row] = 0
         self.changed[row] = True
 
@@ -144,7 +158,7 @@ class InodeTable:
                     if name in record.fields:
                         inode[name] = now
             inode["i_mode"] = self.mode[row]
-            inode["i_nlinks"] = self.nlinks[row]
+            inode["i_nlinks"] = self.links[row]
             inode["i_size"] = self.size[row]
             inode["i_zone"] = self.zones[row]
         self.changed[:] = False

@@ -125,9 +125,7 @@ async def _enter(context: Context, found: BlockMap, rows: NDArray[np.int64]) -> 
     table, shift = context.table, context.superblock.zone_shift
     within = np.arange(1 << shift)
     kinds = np.where(table.type == stat.S_IFDIR, np.uint8(Kind.DIRECTORY), np.uint8(Kind.FILE))
-    for row in rows[table.numbers[rows] == layout.BAD_BLOCKS_INODE].tolist():
-        if context.is_bad_blocks(row):
-            kinds[row] = Kind.BAD
+    kinds[table.bad_blocks] = Kind.BAD
     async for refs in references(context, rows):
         valid = context.is_zone(refs.zones)
         owners, places = refs.rows[valid], refs.places[valid] << shift
