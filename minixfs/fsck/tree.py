@@ -55,7 +55,7 @@ class Tree(ABC):
 
     `_target` is the row that each entry names (-1: none), `_wanted` the one that the ``..`` of each row names, `_gone`
     says which entries have been removed, `_parent` maps a directory's row to its parent's (-1: left without one),
-    `_added` counts names that were made, `_freed` holds directories that were given up with their entries.
+    `_added` counts names that were made.
     """
 
     DIRECTORY_LINK: ClassVar[StrEnum]
@@ -75,7 +75,6 @@ class Tree(ABC):
         self._parent: dict[int, int] = {root: root}
         self._wanted = self._wanted_parents()
         self._added: Counter[int] = Counter()
-        self._freed: set[int] = set()
         self._home: Directory | None = None
         self._home_row = -1
         self._names: set[bytes] = set()
@@ -236,7 +235,7 @@ class Tree(ABC):
         table, top = self._context.table, await self._open(self._root)
         found = [entry.inode for entry in await top.entries() if entry.inode and entry.name == LOST_AND_FOUND]
         row = table.row(found[0]) if found else await self._add_home(top)
-        if row < 0 or table.type[row] != stat.S_IFDIR or row in self._freed:
+        if row < 0 or table.type[row] != stat.S_IFDIR:
             row = self._root
         self._home_row = row
         self._home = await self._open(row)
@@ -257,10 +256,7 @@ class Tree(ABC):
 
     def _counts(self) -> NDArray[np.int64]:
         """How many names each row has."""
-        live = ~self._gone
-        if self._freed:
-            live &= ~np.isin(self._entries.rows, list(self._freed))
-        targets = self._target if live.all() else self._target[live]
+        targets = self._target[~self._gone] if self._gone.any() else self._target
         counts = np.bincount(targets, minlength=len(self._context.table.numbers))
         for row, added in self._added.items():
             counts[row] += added

@@ -265,6 +265,22 @@ def test_existing_lost_and_found_is_used_and_names_there_are_kept() -> None:
     assert names == {b"/lost+found/#%d" % number, b"/lost+found/#%d_" % number}
 
 
+def test_lost_and_found_may_take_the_inode_of_a_directory_just_given_up() -> None:
+    target = image()
+    at, freed = target.entry(b"/b/deep/empty")
+    target.put_slot(at, 0, b"")
+    inode = target.inode(freed)
+    inode.fields["i_nlinks"] = 0
+    target.put_inode(inode)
+    at, number = target.entry(b"/a/big")
+    target.put_slot(at, 0, b"")
+    report, after = checked(target, REPAIR)
+    assert report.left == 0
+    assert after.entry(b"/lost+found")[1] == freed
+    assert b"/lost+found/#%d" % number in after.contents()
+    assert not checked(after)[0].findings
+
+
 def test_without_a_free_inode_lost_things_go_to_the_root() -> None:
     target = image()
     at, number = target.entry(b"/a/big")

@@ -43,21 +43,17 @@ class _Tree(tree.Tree):
         return bool((self._target[dotdot] == parent[self._entries.rows[dotdot]]).all())
 
     async def _attach_directory(self, row: int, links: dict[int, list[int]]) -> None:
-        if self._is_empty(row) and self._is_unused(row):
+        inside = slice(*np.searchsorted(self._entries.rows, [row, row + 1]))
+        if (self._dots[inside] | self._gone[inside]).all() and self._is_unused(row):
             if self._found(Kind.ORPHAN, row, "an empty directory without a name, is freed"):
                 self._context.table.free(row)
-                self._freed.add(row)
+                self._gone[inside] = True
         elif not self._found(Kind.ORPHAN, row, "a directory without a name, goes to lost+found"):
             self._parent[row] = -1
             await self._descend(row, links)
         elif (home := await self._attach(row)) >= 0:
             self._parent[row] = home
             await self._descend(row, links)
-
-    def _is_empty(self, row: int) -> bool:
-        """Whether a directory holds nothing but its dots."""
-        inside = slice(*np.searchsorted(self._entries.rows, [row, row + 1]))
-        return bool((self._dots[inside] | self._gone[inside]).all())
 
     async def _check_dotdots(self) -> None:
         table, entries = self._context.table, self._entries
