@@ -276,3 +276,21 @@ def test_a_large_empty_volume_takes_little_memory(tmp_path: Path) -> None:
         timeout=100,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("path", "declined"),
+    [(b"/many", Kind.DIRECTORY_HOLE), (b"/a/b", Kind.EMPTY_DIRECTORY), (b"/", Kind.EMPTY_DIRECTORY)],
+)
+def test_nothing_is_stored_in_the_first_block_of_a_directory_that_stays_without_it(
+    volume: Path, path: bytes, declined: Kind
+) -> None:
+    image = Ext2Image(volume.read_bytes())
+    image.put_pointer(2 if path == b"/" else image.number(path), 0, 0)
+    disk = RamDisk(image.data)
+    report = run(check(disk, Policy(write=True, ask=lambda finding: finding.kind != declined)))
+    assert report.left
+    assert not report.is_clean
+    assert run(check(disk, REPAIR)).is_clean
+    code, said = e2fsck(disk.snapshot(), "-n")
+    assert code == 0, said

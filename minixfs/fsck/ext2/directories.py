@@ -143,6 +143,8 @@ async def _repair(context: Context, row: int) -> None:
     number = int(context.table.numbers[row])
     directory = await Directory.open(context, row)
     await _repair_size(context, directory, row)
+    if not directory.has_start:
+        return  # that is a fault already, and has to be put right before anything can be stored
     broken = await directory.broken()
     if broken:
         what = f"block {', '.join(map(str, broken[:8]))} of the directory is damaged"

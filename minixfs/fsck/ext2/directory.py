@@ -59,6 +59,11 @@ class Directory:
         return max(self._blocks, default=-1) + 1
 
     @property
+    def has_start(self) -> bool:
+        """Whether its first block is there, where the dots have to be."""
+        return 0 in self._blocks
+
+    @property
     def holes(self) -> list[int]:
         return [index for index in range(self.end) if index not in self._blocks]
 
