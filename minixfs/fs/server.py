@@ -165,9 +165,10 @@ class DiskServer(FileServer):
     def found_corruption(self, error: Corrupt) -> None:
         """Log a defect once and do what the mount's ``errors=`` says."""
         self.corrupt = True
-        if str(error) not in self._reported:
-            self._reported.add(str(error))
-            log.error("corrupt image: %s; unmount and run minixfs fsck", error)
+        what = str(error)  # the error itself leads to all that was there when it was raised: no log should keep that
+        if what not in self._reported:
+            self._reported.add(what)
+            log.error("corrupt image: %s; unmount and run minixfs fsck", what)
         if self._errors == "abort":
             raise SystemExit(1)
         if self._errors == "remount-ro" and not self.read_only:

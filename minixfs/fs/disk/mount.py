@@ -269,7 +269,7 @@ class DiskMount(DiskServer):
             if inode.zones_besides:
                 await self._release(inode)
         except DeviceError as error:
-            log.info("inode %d is freed later: %s", inode.num, error)
+            log.info("inode %d is freed later: %s", inode.num, str(error))
             return
         except Corrupt as error:
             self.found_corruption(error)

@@ -161,7 +161,7 @@ class DiskFileServer(DiskMount):
                 try:
                     found.append(self._known_node(entry.ino) or await self._node_and_stat(entry.ino))
                 except MinixFsError as error:  # it may just have been removed; a lookup of the name will tell
-                    log.info("entry %r: %s", entry.name, error)
+                    log.info("entry %r: %s", entry.name, str(error))
                     found.append(None)
         except BaseException:
             for known in found:
