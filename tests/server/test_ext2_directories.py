@@ -269,7 +269,7 @@ def test_the_flag_goes_before_the_name_comes(with_tree: RamDisk) -> None:
 
 
 @pytest.mark.logs(r"corrupt image: .*", "read-only from now on")
-@pytest.mark.parametrize("length", [0, 4, 8, 13, 1016, 1028, 0xFFFF])
+@pytest.mark.parametrize("length", [0, 4, 8, 13, 1008, 1016, 1028, 0xFFFF])
 def test_lengths_that_do_not_add_up(length: int) -> None:
     disk = fresh(EXT2_KINDS["ext2-1K"])
     fs = Served(disk)

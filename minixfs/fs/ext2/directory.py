@@ -141,6 +141,7 @@ class Ext2Directories(Directories[RoomIndex]):
         Raises Corrupt where they do not add up.
         """
         data, size, unpack = bytes(buf.data), self._size, _HEAD.unpack_from
+        last = size - _HEAD_SIZE  # where an entry can begin
         found: list[Row] = []
         offset = 0
         while offset < size and len(found) < most:
@@ -148,7 +149,7 @@ class Ext2Directories(Directories[RoomIndex]):
             if size == layout.MAX_BLOCK_SIZE:
                 length = self._length(length)
             name, end = offset + _HEAD_SIZE, offset + length
-            if length < _HEAD_SIZE + (name_length if ino else 0) or length & 3 or end > size:
+            if length < _HEAD_SIZE + (name_length if ino else 0) or length & 3 or (end > last and end != size):
                 raise Corrupt(f"bad entry at byte {offset} of a directory block", block=buf.block, inode=directory.num)
             if offset >= start:
                 found.append((offset, length, ino, data[name : name + name_length], kind))
