@@ -124,6 +124,7 @@ def geometry(size: int, options: Options, least_inodes: int = 0) -> Superblock:
     blocks = size // block_size
     _require(blocks <= _U32_MAX, f"{blocks} blocks of {block_size} bytes are too many for the format")
     superblock = _blank(blocks, block_size, options)
+    reserved_of = blocks  # mke2fs counts the reserve when it leaves out a group, and keeps it if the group comes back
     least_inodes = max(least_inodes, RESERVED_INODES + 2)
     wanted = max(usual_inodes(options, size, block_size) if options.inodes is None else options.inodes, least_inodes)
     while True:
@@ -146,8 +147,9 @@ def geometry(size: int, options: Options, least_inodes: int = 0) -> Superblock:
         _require(overhead <= superblock.blocks_per_group, f"{wanted} inodes are too many for {blocks} blocks")
         last = superblock.group_blocks(groups - 1)
         if last == superblock.blocks_per_group or last >= overhead + _LEAST_GROUP:
-            return _finished(superblock, int(options.reserve * blocks / 100) * superblock.blocks // blocks)
+            return _finished(superblock, int(options.reserve * blocks / 100) * reserved_of // blocks)
         superblock.blocks -= last
+        reserved_of = superblock.blocks
 
 
 def resize_inode_size(block_size: int) -> int:

@@ -98,6 +98,10 @@ def test_empty_volumes_of_all_kinds_are_those_of_mke2fs(words: str, tmp_path: Pa
     compare(tmp_path, 20 * MIB, words)
 
 
+def test_the_reserve_where_a_last_group_was_left_out_for_a_while(tmp_path: Path) -> None:
+    compare(tmp_path, 98_680 * 4 * KIB, "-b 4096 -m 1")
+
+
 @pytest.mark.long
 def test_empty_volumes_at_random_are_those_of_mke2fs(tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
