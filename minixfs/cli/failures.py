@@ -1,5 +1,5 @@
 """How commands fail: the exit codes that mkfs and fsck share (mkfs(8), fsck(8)), 8 for what went wrong and 16 for what
-was asked wrongly; and what is told of a defect of ours."""
+was asked wrongly; and what is told of errors that are not meant for users."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ def exit_codes() -> Iterator[None]:
     except (BrokenPipeError, click.ClickException, click.Abort, click.exceptions.Exit):
         raise
     except OSError as error:
-        name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        raise UsageError(f"{name}{error.strerror}", OPERATIONAL) from error
+        raise UsageError(of_host(error), OPERATIONAL) from error
     except Exception as error:
         if shows_tracebacks():
             raise
@@ -37,6 +36,12 @@ def exit_codes() -> Iterator[None]:
 def shows_tracebacks() -> bool:
     """Whether whoever called us wants to see where an internal error happened."""
     return bool(os.environ.get("MINIXFS_TRACEBACK"))
+
+
+def of_host(error: OSError) -> str:
+    """What is told of an error of the host."""
+    name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+    return f"{name}{error.strerror or error}"
 
 
 def internal(error: Exception) -> str:

@@ -157,9 +157,10 @@ def main() -> None:
         _discard_output()
         sys.exit(141)
     except OSError as error:
+        from minixfs.cli.failures import of_host
+
         _discard_output()
-        name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        _fail(None, f"{name}{error.strerror or error}", 1)
+        _fail(None, of_host(error), 1)
     except Exception as error:
         from minixfs.cli.failures import internal, shows_tracebacks
 

@@ -201,7 +201,7 @@ class VnodeTable:
             try:
                 await fs.putnode(ino, count)
             except MinixFsError as error:
-                log.error("releasing inode %d: %s", ino, error)
+                log.error("releasing inode %d: %s", ino, str(error))
 
     def forget(self, vmnt: Vmnt) -> None:
         """Drop everything of a mount whose file server is gone."""

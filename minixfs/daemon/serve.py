@@ -176,7 +176,7 @@ async def _commit_in_time(vfs: Vfs, interval: float) -> None:
         try:
             await vfs.sync(durable=False)
         except MinixFsError as error:
-            log.error("changes could not be written, will try again: %s", error)
+            log.error("changes could not be written, will try again: %s", str(error))
 
 
 async def _obey_signals(request: MountRequest, session: Session) -> None:
@@ -201,7 +201,7 @@ def _leave(request: MountRequest) -> None:
         try:
             mountpoint.unmount(directory, lazy=True)
         except UsageError as error:
-            log.error("%s", error)
+            log.error("%s", str(error))
 
 
 def _is_mounted(request: MountRequest) -> bool:

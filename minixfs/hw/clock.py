@@ -19,3 +19,8 @@ def coarse_clock() -> int:
 def coarse_seconds() -> int:
     """Whole seconds since the epoch, by the same clock."""
     return coarse_clock() // NS
+
+
+def seconds_stored() -> int:
+    """The same as 32 bits hold it, which is what superblocks and inodes have for it."""
+    return coarse_seconds() & 0xFFFFFFFF

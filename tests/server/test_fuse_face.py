@@ -85,7 +85,7 @@ async def test_what_is_forgotten_is_given_back_soon_and_before_it_could_be_misse
     assert asked(fs) == ["unlink"]
     await vfs.sync(durable=False)
     assert asked(fs) == ["putnode"] * CREDIT + ["write_back"]
-    (node,) = [(await kernel.lookup(ROOT, b"f2")).node]
+    node = (await kernel.lookup(ROOT, b"f2")).node
     await kernel.forget(node)
     asked(fs)
     await kernel.ask(Opcode.STATFS, ROOT)

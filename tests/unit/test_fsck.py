@@ -21,7 +21,7 @@ from minixfs.hw.blockdev.ramdisk import RamDisk
 from minixfs.hw.runtime import run
 from minixfs.mkfs.mfs import Options
 from tests.support.damage import KINDS, SUPERBLOCK_KINDS, Map
-from tests.support.mfs_image import Image, populated
+from tests.support.mfs_image import Image, Inode, populated
 
 VARIANT = {variant.name: variant for variant in VARIANTS}
 MKFS_MINIX = shutil.which("mkfs.minix") or shutil.which("mkfs.minix", path="/usr/sbin:/sbin")
@@ -36,6 +36,14 @@ def checked(target: Image, policy: Policy = REPORT, padding: bool | None = None)
     disk = RamDisk(target.data)
     report = run(check(disk, policy, padding=padding))
     return report, Image(bytearray(disk.snapshot()), target.order)
+
+
+def fill(target: Image, inode: Inode, *, indirect: int, first: int = 0) -> None:
+    """Give a file all free zones, from its zone `first` on; so many of them become indirect ones."""
+    zones = range(target.superblock.zone_bits)
+    free = sum(not target.bit("zone", number) for number in zones)
+    target.write(inode, b"x" * target.superblock.zone_size * (free - indirect), first)
+    assert all(target.bit("zone", number) for number in zones)
 
 
 def damaged(kind: str, seed: int = 0) -> Image:
@@ -181,13 +189,7 @@ def test_a_hole_in_a_directory_stays_while_there_is_no_room_to_close_it() -> Non
     filler = target.create(stat.S_IFREG | 0o644)
     at = target.inode(1).fields["i_size"]
     target.link(target.inode(1), filler.number, b"filler")
-    free = sum(not target.bit("zone", bit) for bit in range(1, target.superblock.zone_bits))
-    indirect = 1 + -(-(free - 8) // target.superblock.pointers_per_block)
-    target.write(filler, bytes((free - indirect) * target.superblock.zone_size))
-    for _ in range(target.superblock.zone_bits):
-        if all(target.bit("zone", bit) for bit in range(1, target.superblock.zone_bits)):
-            break
-        target.write(filler, b"more", first=-(-filler.fields["i_size"] // target.superblock.zone_size))
+    fill(target, filler, indirect=1)
     report, after = checked(target, REPAIR)
     assert [finding.kind for finding in report.findings if not finding.fixed] == [Kind.DIRECTORY_HOLE]
     assert "no room" in next(finding.message for finding in report.findings if not finding.fixed)
@@ -303,10 +305,7 @@ def test_with_no_room_at_all_the_fault_is_left_and_nothing_is_thrown_away() -> N
         none.fields["i_nlinks"] += 1
     target.put_inode(none)
     big = target.inode(target.entry(b"/b/big")[1])
-    free = target.superblock.zone_bits - sum(target.bit("zone", n) for n in range(target.superblock.zone_bits))
-    double_indirect = 2
-    target.write(big, b"x" * 1024 * (free - double_indirect), first=10)
-    assert all(target.bit("zone", n) for n in range(target.superblock.zone_bits))
+    fill(target, big, first=10, indirect=2)
     report, after = checked(target, REPAIR)
     assert report.kinds == {Kind.ORPHAN: 1}
     assert "no room" in report.findings[0].message

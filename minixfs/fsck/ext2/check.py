@@ -27,7 +27,7 @@ from minixfs.fsck.ext2.volume import Volume
 from minixfs.fsck.ext2.xattr import check_xattr_blocks
 from minixfs.fsck.report import REPORT, Finding, Judge, Policy, Report
 from minixfs.hw.blockdev.device import BlockDevice
-from minixfs.hw.clock import coarse_seconds
+from minixfs.hw.clock import seconds_stored
 
 MEMORY_LIMIT = 1 << 30
 """Bytes that a check may use unless told otherwise."""
@@ -143,7 +143,7 @@ async def _round(context: Context) -> None:
 async def _store(volume: Volume, report: Report, undo: str | None) -> None:
     """Write the repairs and the superblock."""
     superblock = volume.superblock
-    now = coarse_seconds() & 0xFFFFFFFF
+    now = seconds_stored()
     sound = not report.left
     if sound:
         superblock.state = layout.STATE_VALID

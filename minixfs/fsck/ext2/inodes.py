@@ -21,7 +21,7 @@ from minixfs.fs.ext2 import layout
 from minixfs.fsck.ext2.groups import Groups
 from minixfs.fsck.ext2.volume import Volume
 from minixfs.fsck.rows import RowIndex, as_index
-from minixfs.hw.clock import coarse_seconds
+from minixfs.hw.clock import seconds_stored
 
 BYTES_PER_ROW = 250
 """Memory that a row takes while the table is loaded, about."""
@@ -262,7 +262,7 @@ class InodeTable:
         """Give an inode up. Its blocks become free with the next count of blocks in use."""
         for column in self.columns.values():
             column[row] = 0
-        self.columns["i_dtime"][row] = coarse_seconds() & 0xFFFFFFFF
+        self.columns["i_dtime"][row] = seconds_stored()
         self.tails.pop(row, None)
         self._touch(row)
         self._fresh.add(row)
@@ -271,7 +271,7 @@ class InodeTable:
         """Put all changed rows into the volume's blocks."""
         superblock = self._volume.superblock
         size = superblock.inode_size
-        now = (coarse_seconds() & 0xFFFFFFFF).to_bytes(4, "little")
+        now = seconds_stored().to_bytes(4, "little")
         for row in np.flatnonzero(self.changed).tolist():
             group, index = divmod(int(self.numbers[row]) - 1, superblock.inodes_per_group)
             block, slot = divmod(index, superblock.inodes_per_block)

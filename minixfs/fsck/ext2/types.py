@@ -13,7 +13,7 @@ from minixfs.fsck.ext2.entries import name_rows
 from minixfs.fsck.ext2.inodes import InodeTable
 from minixfs.fsck.ext2.kinds import Kind
 from minixfs.fsck.ext2.xattr import XATTR_OFFSET, fault_in_inode, kind_of
-from minixfs.hw.clock import coarse_seconds
+from minixfs.hw.clock import seconds_stored
 
 _SPECIAL = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 _ENCRYPTED, _IMAGIC, _CASEFOLD = 0x800, 0x2000, 0x40000000
@@ -53,10 +53,6 @@ async def _each(context: Context, bad: NDArray[np.bool_]) -> list[int]:
     return [int(row) for row in rows]
 
 
-def _now() -> int:
-    return coarse_seconds() & 0xFFFFFFFF
-
-
 async def _check_root(context: Context) -> None:
     table = context.table
     row = table.reserved_row(layout.ROOT_INODE)
@@ -93,14 +89,14 @@ async def _check_times(context: Context) -> None:
         listed = (deleted != 0) & (deleted < superblock.inodes)
         for row in await _each(context, listed):
             if context.found(Kind.ORPHAN_INODE, int(table.numbers[row]), "was in the list of files being deleted"):
-                table.put(row, "i_dtime", 0 if table.columns["i_links_count"][row] else _now())
+                table.put(row, "i_dtime", 0 if table.columns["i_links_count"][row] else seconds_stored())
     for row in await _each(context, subject & table.used & (table.columns["i_dtime"] != 0)):
         if context.found(Kind.DELETION_TIME, int(table.numbers[row]), "in use, but has a time of deletion"):
             table.put(row, "i_dtime", 0)
     unused = subject & ~table.used & (table.columns["i_mode"] != 0) & (table.columns["i_dtime"] == 0)
     for row in await _each(context, unused):
         if context.found(Kind.DELETION_TIME, int(table.numbers[row]), "deleted, but has no time of deletion"):
-            table.put(row, "i_dtime", _now())
+            table.put(row, "i_dtime", seconds_stored())
 
 
 async def _check_modes(context: Context) -> None:

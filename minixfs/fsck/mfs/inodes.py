@@ -18,7 +18,7 @@ from minixfs.fs.mfs import layout
 from minixfs.fs.mfs.layout import ROOT_INODE
 from minixfs.fsck.mfs.volume import Volume
 from minixfs.fsck.rows import RowIndex, as_index
-from minixfs.hw.clock import coarse_seconds
+from minixfs.hw.clock import seconds_stored
 
 BYTES_PER_ROW = 250
 """Memory that a row takes while the table is loaded, about."""
@@ -145,7 +145,7 @@ class InodeTable:
         """Put all changed rows into the volume's blocks."""
         volume, superblock = self._volume, self._volume.superblock
         record = superblock.inode_record
-        now = coarse_seconds() & 0xFFFFFFFF
+        now = seconds_stored()
         for row in np.flatnonzero(self.changed).tolist():
             index = int(self.numbers[row]) - 1
             block, slot = divmod(index, superblock.inodes_per_block)
